@@ -1,0 +1,3 @@
+module github.com/entente-network/entente
+
+go 1.26
