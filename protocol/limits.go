@@ -1,0 +1,38 @@
+package protocol
+
+import "time"
+
+// Limits of the wire form. A record beyond one is refused, whoever signed it.
+const (
+	MaxInline    = 32 << 10  // bytes of a body inside its statement; larger ones travel as a blob
+	MaxParcel    = 96 << 10  // bytes of an encoded parcel envelope
+	MaxRecord    = 256 << 10 // bytes of any other encoded envelope
+	MaxBundle    = 2 << 20   // bytes of an introduction, or of one team's records in an exchange
+	MaxBlob      = 1 << 30   // bytes of a body outside its statement
+	MaxSigs      = 16        // signatures on one envelope
+	MaxKeys      = 16        // root or officer keys in one root record
+	MaxNodes     = 32        // current nodes in one manifest
+	MaxRevoked   = 256       // former nodes in one manifest
+	MaxOperators = 64        // operators in one manifest
+	MaxAddrs     = 16        // addresses in one address record
+	MaxHeads     = 64        // feeds in one heads record
+	MaxRecords   = 1024      // records in one bundle
+	MaxRefs      = 64        // references of one statement
+
+	MaxName  = 120  // bytes of a team's, officer's, node's or operator's name
+	MaxTitle = 800  // bytes of a title (200 characters)
+	MaxText  = 4000 // bytes of a free text in a card, or of a reason
+	MaxItems = 1024 // entries of one list in a card
+
+	maxDepth = 8
+	maxArray = 4096
+
+	// MaxManifestLife bounds how long a manifest may be valid: a team that is silent for longer is stale.
+	MaxManifestLife = 180 * 24 * time.Hour
+	// MaxAddressLife bounds how long an address record may be valid.
+	MaxAddressLife = 30 * 24 * time.Hour
+	// MaxAttestLife bounds how long an attestation may be valid.
+	MaxAttestLife = 3 * 366 * 24 * time.Hour
+	// MaxClockAhead is how far in the future the author's clock may stand before a message waits unseen.
+	MaxClockAhead = 10 * time.Minute
+)

@@ -1,0 +1,264 @@
+package protocol
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// An Audience is whom a statement is for. It is inside the signature. The zero Audience is refused.
+type Audience struct {
+	Kind AudienceKind `cbor:"1,keyasint"`
+}
+
+// An AudienceKind is a way of naming readers.
+type AudienceKind uint8
+
+// The kinds of audience.
+const (
+	Community AudienceKind = 1 // the teams that each node holds as introduced or verified
+)
+
+func (a Audience) check() error {
+	if a.Kind != Community {
+		return fmt.Errorf("unknown kind of audience %d", a.Kind)
+	}
+	return nil
+}
+
+// Tag returns the hash that stands for the audience in feed ids, data keys and the store.
+func (a Audience) Tag() Hash { return Sum("entente/v1/audience", must(Marshal(a))) }
+
+// FeedOf returns the id of the feed of one node's parcels for one audience.
+func FeedOf(node KID, a Audience) FeedID {
+	tag := a.Tag()
+	return Sum("entente/v1/feed", node[:], tag[:])
+}
+
+// A Kind is what a statement does.
+type Kind uint8
+
+// The kinds of statement.
+const (
+	KindMessage    Kind = 1
+	KindCorrection Kind = 2 // replaces the statement in Supersedes, of the same author
+)
+
+var kindNames = map[Kind]string{KindMessage: "message", KindCorrection: "correction"}
+
+// String returns the kind's name in the interface.
+func (k Kind) String() string {
+	if s, ok := kindNames[k]; ok {
+		return s
+	}
+	return fmt.Sprintf("kind-%d", uint8(k))
+}
+
+// An HLC is a hybrid logical clock: Unix milliseconds times 65,536 plus a counter. It orders a list for people; no decision
+// but expiry and the wait of messages from the future depends on it.
+type HLC uint64
+
+// Next returns a clock reading after h at the time now.
+func (h HLC) Next(now time.Time) HLC { return max(HLC(now.UnixMilli())<<16, h+1) }
+
+// Time returns the wall-clock part.
+func (h HLC) Time() time.Time { return time.UnixMilli(int64(h >> 16)).UTC() }
+
+// A Statement is what a team says: signed by a node of the author over its exact audience and label.
+type Statement struct {
+	Author     TeamID    `cbor:"1,keyasint"`
+	Node       KID       `cbor:"2,keyasint"`
+	Salt       [16]byte  `cbor:"3,keyasint"` // random, so that an id does not confirm guessed content
+	Clock      HLC       `cbor:"4,keyasint"`
+	Kind       Kind      `cbor:"5,keyasint"`
+	Audience   Audience  `cbor:"6,keyasint"`
+	Label      tlp.Label `cbor:"7,keyasint"`
+	Title      string    `cbor:"8,keyasint,omitempty"`
+	Urgent     bool      `cbor:"9,keyasint,omitempty"`
+	Supersedes Hash      `cbor:"10,keyasint,omitzero"`
+	Refs       []Hash    `cbor:"11,keyasint,omitempty"` // statements that this one is about
+	Sources    []Hash    `cbor:"12,keyasint,omitempty"` // statements that this one is derived from
+	Body       Body      `cbor:"13,keyasint"`
+}
+
+// A Body is a document, byte for byte. One of at most MaxInline bytes is inside; a larger one is fetched by its hash.
+type Body struct {
+	Format string `cbor:"1,keyasint"`           // as package content names it
+	Name   string `cbor:"2,keyasint,omitempty"` // the file's base name
+	Size   uint64 `cbor:"3,keyasint"`
+	Hash   Hash   `cbor:"4,keyasint"` // SHA-256 of the bytes
+	Inline []byte `cbor:"5,keyasint,omitempty"`
+}
+
+// External reports whether the body travels as a blob.
+func (b *Body) External() bool { return b.Size > MaxInline }
+
+func (*Statement) recordType() Type { return TypeStatement }
+func (*Statement) slot() []byte     { return nil }
+
+func (s *Statement) check() error {
+	if s.Author.IsZero() || s.Node.IsZero() || s.Clock == 0 {
+		return errors.New("author, node or clock is missing")
+	}
+	if _, ok := kindNames[s.Kind]; !ok {
+		return fmt.Errorf("unknown kind of statement %d", s.Kind)
+	}
+	if (s.Kind == KindCorrection) == s.Supersedes.IsZero() {
+		return errors.New("a correction, and only a correction, names what it supersedes")
+	}
+	if err := s.Audience.check(); err != nil {
+		return err
+	}
+	if !s.Label.Valid() {
+		return errors.New("no TLP label")
+	}
+	if len(s.Title) > MaxTitle {
+		return fmt.Errorf("a title of %d bytes: at most %d", len(s.Title), MaxTitle)
+	}
+	if s.Title != "" {
+		if err := checkText("title", s.Title); err != nil {
+			return err
+		}
+	}
+	if len(s.Refs) > MaxRefs || len(s.Sources) > MaxRefs {
+		return fmt.Errorf("over %d references", MaxRefs)
+	}
+	return s.Body.check()
+}
+
+func (b *Body) check() error {
+	if b.Format == "" || len(b.Format) > 40 || len(b.Name) > 255 || b.Size > MaxBlob {
+		return errors.New("body: format, name or size out of bounds")
+	}
+	if err := errors.Join(checkText("body format", b.Format), checkText("body name", b.Name)); err != nil {
+		return err
+	}
+	if b.External() {
+		if len(b.Inline) != 0 {
+			return errors.New("body: both inside and outside")
+		}
+		return nil
+	}
+	if uint64(len(b.Inline)) != b.Size || sha256.Sum256(b.Inline) != b.Hash {
+		return errors.New("body: size or hash does not fit its bytes")
+	}
+	return nil
+}
+
+// A Class orders delivery, not trust.
+type Class uint8
+
+// The classes of delivery.
+const (
+	Normal Class = 1
+	Urgent Class = 2
+)
+
+// A Parcel is one entry of a feed: what travels. Anybody who holds the author's manifest can authenticate and count it
+// without reading what is inside.
+type Parcel struct {
+	Team  TeamID   `cbor:"1,keyasint"`
+	Node  KID      `cbor:"2,keyasint"`
+	Feed  FeedID   `cbor:"3,keyasint"`
+	Seq   uint64   `cbor:"4,keyasint"`          // from 1
+	Prev  Hash     `cbor:"5,keyasint,omitzero"` // id of the parcel before; absent for Seq 1
+	Class Class    `cbor:"6,keyasint"`
+	Body  []byte   `cbor:"7,keyasint"` // an encoded statement envelope
+	Blob  *BlobRef `cbor:"8,keyasint,omitempty"`
+}
+
+// A BlobRef names bytes that are fetched apart.
+type BlobRef struct {
+	Size uint64 `cbor:"1,keyasint"`
+	Hash Hash   `cbor:"2,keyasint"` // SHA-256
+}
+
+func (*Parcel) recordType() Type { return TypeParcel }
+func (p *Parcel) slot() []byte   { return slotKey(p.Node, p.Feed, p.Seq) }
+
+func (p *Parcel) check() error {
+	if p.Team.IsZero() || p.Node.IsZero() || p.Feed.IsZero() || p.Seq < 1 || (p.Seq == 1) != p.Prev.IsZero() {
+		return errors.New("team, node, feed, sequence number or predecessor is missing")
+	}
+	if p.Class != Normal && p.Class != Urgent {
+		return fmt.Errorf("unknown class of delivery %d", p.Class)
+	}
+	if len(p.Body) == 0 || len(p.Body) > MaxParcel {
+		return fmt.Errorf("a body of %d bytes: want 1 to %d", len(p.Body), MaxParcel)
+	}
+	if p.Blob != nil && (p.Blob.Size == 0 || p.Blob.Size > MaxBlob || p.Blob.Hash.IsZero()) {
+		return errors.New("blob: size or hash out of bounds")
+	}
+	return nil
+}
+
+// OpenCommunity reads the statement inside a community parcel that was verified with the node key k: it checks the
+// statement's own signature, and that author, node, audience, class and blob are those of the parcel.
+func (p *Parcel) OpenCommunity(k PublicKey) (*Envelope, *Statement, error) {
+	env, err := DecodeEnvelope(p.Body, MaxParcel)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := Decode[Statement](env)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := env.VerifyNode(k); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case st.Author != p.Team || st.Node != p.Node:
+		err = errors.New("the statement is another author's than the parcel")
+	case st.Audience.Kind != Community || p.Feed != FeedOf(p.Node, st.Audience):
+		err = errors.New("the statement is for another audience than the feed")
+	case st.Urgent != (p.Class == Urgent):
+		err = errors.New("the class of delivery is not the statement's")
+	case st.Body.External() != (p.Blob != nil), p.Blob != nil && (p.Blob.Hash != st.Body.Hash || p.Blob.Size != st.Body.Size):
+		err = errors.New("the blob is not the statement's body")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return env, st, nil
+}
+
+// Heads is a node's signed word on how far its feeds reach: by it a reader knows that nothing is missing at the end.
+type Heads struct {
+	Team  TeamID `cbor:"1,keyasint"`
+	Node  KID    `cbor:"2,keyasint"`
+	N     uint64 `cbor:"3,keyasint"`           // counts up; Unix milliseconds of signing serve well
+	Time  uint64 `cbor:"4,keyasint"`           // Unix seconds
+	Feeds []Head `cbor:"5,keyasint,omitempty"` // ascending by feed
+}
+
+// A Head is the extent of one feed.
+type Head struct {
+	Feed  FeedID `cbor:"1,keyasint"`
+	First uint64 `cbor:"2,keyasint"` // the oldest entry that the author still keeps
+	Seq   uint64 `cbor:"3,keyasint"` // the newest
+	Hash  Hash   `cbor:"4,keyasint"` // id of the newest
+}
+
+func (*Heads) recordType() Type { return TypeHeads }
+func (h *Heads) slot() []byte   { return slotKey(h.Node, h.N) }
+
+func (h *Heads) check() error {
+	if h.Team.IsZero() || h.Node.IsZero() || h.N == 0 || h.Time == 0 {
+		return errors.New("team, node, counter or time is missing")
+	}
+	if len(h.Feeds) > MaxHeads {
+		return fmt.Errorf("%d feeds: at most %d", len(h.Feeds), MaxHeads)
+	}
+	for i, f := range h.Feeds {
+		if f.Feed.IsZero() || f.First < 1 || f.First > f.Seq || f.Hash.IsZero() {
+			return errors.New("a head is incomplete")
+		}
+		if i > 0 && string(h.Feeds[i-1].Feed[:]) >= string(f.Feed[:]) {
+			return errors.New("heads are not ascending by feed")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package protocol
+
+import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
+)
+
+// A Suite names how a key signs.
+type Suite uint8
+
+// The suites. A key belongs to one suite; the suite is inside its certified form, so it cannot be downgraded.
+const (
+	Ed25519 Suite = 1 // Ed25519 (RFC 8032): nodes
+	Hybrid  Suite = 2 // Ed25519 and ML-DSA-65 (FIPS 204), both of which must verify: root, recovery and officer keys
+)
+
+const mldsaContext = "entente/v1"
+
+// ErrSignature is wrapped by every error that says a signature does not verify, or not by a key that may sign this.
+var ErrSignature = errors.New("not validly signed")
+
+// A PublicKey is the certified form of a key: what a record of a higher tier lists.
+type PublicKey struct {
+	Suite Suite    `cbor:"1,keyasint"`
+	Ed    [32]byte `cbor:"2,keyasint"`
+	ML    []byte   `cbor:"3,keyasint,omitempty"` // 1,952 bytes in suite Hybrid, absent otherwise
+}
+
+func (k PublicKey) check() error {
+	switch {
+	case k.Suite == Ed25519 && len(k.ML) == 0, k.Suite == Hybrid && len(k.ML) == mldsa65.PublicKeySize:
+	default:
+		return fmt.Errorf("key of suite %d with an ML-DSA part of %d bytes", k.Suite, len(k.ML))
+	}
+	if k.Ed == ([32]byte{}) {
+		return errors.New("key of zeros")
+	}
+	return nil
+}
+
+// ID returns the key's id.
+func (k PublicKey) ID() KID {
+	h := Sum("entente/v1/kid", must(Marshal(k)))
+	return KID(h[:16])
+}
+
+// Equal reports whether k and o are the same key.
+func (k PublicKey) Equal(o PublicKey) bool {
+	return k.Suite == o.Suite && k.Ed == o.Ed && string(k.ML) == string(o.ML)
+}
+
+func (k PublicKey) verify(msg []byte, s Signature) bool {
+	if s.KID != k.ID() || s.Suite != k.Suite || !ed25519.Verify(k.Ed[:], msg, s.Ed[:]) {
+		return false
+	}
+	if k.Suite == Ed25519 {
+		return len(s.ML) == 0
+	}
+	var pk mldsa65.PublicKey
+	return len(s.ML) == mldsa65.SignatureSize && pk.UnmarshalBinary(k.ML) == nil &&
+		mldsa65.Verify(&pk, msg, []byte(mldsaContext), s.ML)
+}
+
+// A PrivateKey signs. It is derived from a seed of 32 bytes, which is all that need be kept. Only store/keyring keeps one.
+type PrivateKey struct {
+	pub PublicKey
+	ed  ed25519.PrivateKey
+	ml  *mldsa65.PrivateKey
+}
+
+// GenerateKey makes a new key and returns it with its seed, which the caller owns and must guard.
+func GenerateKey(s Suite) (*PrivateKey, [32]byte, error) {
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, seed, err
+	}
+	k, err := KeyFromSeed(s, seed)
+	return k, seed, err
+}
+
+// KeyFromSeed derives the key of a suite from its seed: HKDF-SHA-256 with one label for each algorithm.
+func KeyFromSeed(s Suite, seed [32]byte) (*PrivateKey, error) {
+	derive := func(label string) []byte {
+		return must(hkdf.Key(sha256.New, seed[:], nil, "entente/v1/"+label, 32))
+	}
+	k := &PrivateKey{ed: ed25519.NewKeyFromSeed(derive("ed25519"))}
+	k.pub = PublicKey{Suite: s, Ed: [32]byte(k.ed.Public().(ed25519.PublicKey))}
+	switch s {
+	case Ed25519:
+	case Hybrid:
+		ml := [32]byte(derive("ml-dsa-65"))
+		pk, sk := mldsa65.NewKeyFromSeed(&ml)
+		k.pub.ML, k.ml = pk.Bytes(), sk
+	default:
+		return nil, fmt.Errorf("unknown signature suite %d", s)
+	}
+	return k, nil
+}
+
+// Public returns the certified form of the key.
+func (k *PrivateKey) Public() PublicKey { return k.pub }
+
+func (k *PrivateKey) sign(msg []byte) (Signature, error) {
+	s := Signature{KID: k.pub.ID(), Suite: k.pub.Suite, Ed: [64]byte(ed25519.Sign(k.ed, msg)), ML: []byte{}}
+	if k.ml != nil {
+		s.ML = make([]byte, mldsa65.SignatureSize)
+		if err := mldsa65.SignTo(k.ml, msg, []byte(mldsaContext), true, s.ML); err != nil {
+			return Signature{}, err
+		}
+	}
+	return s, nil
+}
