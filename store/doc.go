@@ -1,0 +1,22 @@
+// Package store keeps what a node knows: identity records, feeds, messages, their bodies and a search index, in Badger.
+//
+// Every value is sealed with the data key of its audience, or with this node's own, and bound to its key. Badger loses
+// values silently when its files are damaged; so a value that is missing, empty or does not authenticate counts as not
+// found. A damaged entry of a feed becomes a hole that [Store.Missing] reports, and is taken in again when a peer hands it
+// over. Nothing that is read is wrong; at worst it is not there.
+//
+// # Intake
+//
+// [Store.Accept] is the only way in for parcels. One writer takes whatever is queued into one transaction, synced to the
+// disk before the call returns. A transaction holds all or nothing: parcels, messages, extents of feeds, links to what is
+// corrected, wanted blobs. After a failed commit the store refuses every write until it is opened anew.
+//
+// # Order
+//
+// A message has an arrival number N, from 1, without meaning outside this store. N and the time of receipt rise together.
+// Numbers of messages that were pruned are not used again.
+//
+// # Compatibility
+//
+// The key layout has a version, in keys.go. An older store is migrated when it is opened, a newer one is refused.
+package store
