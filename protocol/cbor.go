@@ -2,9 +2,9 @@ package protocol
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
@@ -19,13 +19,28 @@ const (
 	extHigh = 999
 )
 
+// Major types and simple values of CBOR (RFC 8949 §3).
+const (
+	majorUint = iota
+	majorNegative
+	majorBytes
+	majorText
+	majorArray
+	majorMap
+
+	simpleFalse = 0xf4
+	simpleTrue  = 0xf5
+)
+
+var errTruncated = errors.New("truncated")
+
 var (
 	encMode = must(cbor.EncOptions{
 		Sort:          cbor.SortCoreDeterministic,
 		IndefLength:   cbor.IndefLengthForbidden,
 		TagsMd:        cbor.TagsForbidden,
 		NilContainers: cbor.NilContainerAsEmpty,
-	}.EncMode())
+	}.UserBufferEncMode())
 	decMode = must(cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		IndefLength:       cbor.IndefLengthForbidden,
@@ -47,145 +62,172 @@ func must[T any](v T, err error) T {
 // Marshal returns the deterministic encoding of v.
 func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
 
-// Unmarshal decodes data into v if data is the deterministic encoding of the result. A field that v requires and data
-// lacks, or that data gives with its absent value, is refused by the same comparison.
+// Unmarshal decodes data into v, which must be zero, if data is the deterministic encoding of the result. A field that v
+// requires and data lacks, or that data gives with its absent value, is refused by the same comparison. Extensions are
+// left out of v and out of the comparison; who needs them keeps data.
 func Unmarshal(data []byte, v any) error {
-	if err := canonical(data); err != nil {
-		return err
+	s := scanner{b: data}
+	if err := s.item(0); err != nil {
+		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-	core, err := dropExtensions(data)
-	if err != nil {
-		return err
+	if s.off != len(data) {
+		return fmt.Errorf("%w: %d bytes after the end", ErrMalformed, len(data)-s.off)
+	}
+	core := data
+	if s.extended {
+		core = dropExtensions(data)
 	}
 	if err := decMode.Unmarshal(core, v); err != nil {
 		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-	again, err := encMode.Marshal(v)
-	if err != nil {
+	again := buffers.Get().(*bytes.Buffer)
+	defer recycle(again)
+	if err := encMode.MarshalToBuffer(v, again); err != nil {
 		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-	if !bytes.Equal(again, core) {
+	if !bytes.Equal(again.Bytes(), core) {
 		return fmt.Errorf("%w: a field is missing, has its absent value, or a wrong length", ErrMalformed)
 	}
 	return nil
 }
 
-// canonical checks that data is one well-formed item in the deterministic encoding: shortest heads, map keys ascending and
-// unique, no floats, tags, indefinite lengths, null or undefined, bounded depth and sizes, valid UTF-8.
-func canonical(data []byte) error {
-	n, err := walk(data, 0)
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrMalformed, err)
+// buffers holds the re-encodings that Unmarshal compares with and drops.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func recycle(b *bytes.Buffer) {
+	if b.Cap() <= MaxRecord {
+		b.Reset()
+		buffers.Put(b)
 	}
-	if n != len(data) {
-		return fmt.Errorf("%w: %d bytes after the end", ErrMalformed, len(data)-n)
-	}
-	return nil
 }
 
-// head reads the head of the item at the start of b: its major type, argument and length in bytes.
-func head(b []byte) (major byte, arg uint64, size int, err error) {
-	if len(b) == 0 {
-		return 0, 0, 0, errors.New("truncated")
-	}
-	major, low := b[0]>>5, b[0]&31
-	switch {
-	case low < 24:
-		return major, uint64(low), 1, nil
-	case low > 27:
-		return 0, 0, 0, fmt.Errorf("initial byte %#02x is not allowed", b[0])
-	}
-	size = 1 + 1<<(low-24)
-	if len(b) < size {
-		return 0, 0, 0, errors.New("truncated")
-	}
-	var buf [8]byte
-	copy(buf[9-size:], b[1:size])
-	arg = binary.BigEndian.Uint64(buf[:])
-	if shortest := map[byte]uint64{24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}[low]; arg < shortest {
-		return 0, 0, 0, errors.New("a number is not in its shortest form")
-	}
-	return major, arg, size, nil
+// A scanner walks over one item and refuses what is not in the deterministic encoding: shortest heads, map keys ascending
+// and unique, no floats, tags, indefinite lengths, null or undefined, bounded depth and sizes, valid UTF-8.
+type scanner struct {
+	b        []byte
+	off      int  // start of what was not read yet
+	extended bool // the outermost map has extension keys
 }
 
-// walk returns the length of the item at the start of b.
-func walk(b []byte, depth int) (int, error) {
+// head reads the head of the next item: its initial byte and its argument.
+func (s *scanner) head() (initial byte, arg uint64, err error) {
+	if s.off >= len(s.b) {
+		return 0, 0, errTruncated
+	}
+	initial = s.b[s.off]
+	low := initial & 31
+	s.off++
+	if low < 24 {
+		return initial, uint64(low), nil
+	}
+	if low > 27 {
+		return 0, 0, fmt.Errorf("initial byte %#02x is not allowed", initial)
+	}
+	size := 1 << (low - 24)
+	if len(s.b)-s.off < size {
+		return 0, 0, errTruncated
+	}
+	for _, c := range s.b[s.off : s.off+size] {
+		arg = arg<<8 | uint64(c)
+	}
+	s.off += size
+	if size == 1 && arg < 24 || size > 1 && arg>>(4*size) == 0 {
+		return 0, 0, errors.New("a number is not in its shortest form")
+	}
+	return initial, arg, nil
+}
+
+// item reads the next item, which is inside depth others.
+func (s *scanner) item(depth int) error {
 	if depth > maxDepth {
-		return 0, fmt.Errorf("nested deeper than %d", maxDepth)
+		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	major, arg, n, err := head(b)
+	initial, arg, err := s.head()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	switch major {
-	case 0, 1:
-		return n, nil
-	case 2, 3:
-		if arg > uint64(len(b)-n) {
-			return 0, errors.New("truncated")
+	switch initial >> 5 {
+	case majorUint, majorNegative:
+		return nil
+	case majorBytes, majorText:
+		if arg > uint64(len(s.b)-s.off) {
+			return errTruncated
 		}
-		if major == 3 && !utf8.Valid(b[n:n+int(arg)]) {
-			return 0, errors.New("a text is not UTF-8")
+		text := s.b[s.off : s.off+int(arg)]
+		s.off += int(arg)
+		if initial>>5 == majorText && !utf8.Valid(text) {
+			return errors.New("a text is not UTF-8")
 		}
-		return n + int(arg), nil
-	case 4, 5:
+		return nil
+	case majorArray:
 		if arg > maxArray {
-			return 0, fmt.Errorf("a list of %d entries: at most %d", arg, maxArray)
+			return fmt.Errorf("a list of %d entries: at most %d", arg, maxArray)
 		}
-		var prev []byte
 		for range arg {
-			m, err := walk(b[n:], depth+1)
-			if err != nil {
-				return 0, err
+			if err := s.item(depth + 1); err != nil {
+				return err
 			}
-			key := b[n : n+m]
-			n += m
-			if major == 4 {
-				continue
-			}
-			if prev != nil && bytes.Compare(prev, key) >= 0 {
-				return 0, errors.New("the keys of a map are not ascending")
-			}
-			prev = key
-			if m, err = walk(b[n:], depth+1); err != nil {
-				return 0, err
-			}
-			n += m
 		}
-		return n, nil
-	case 7:
-		if b[0] == 0xf4 || b[0] == 0xf5 {
-			return n, nil
+		return nil
+	case majorMap:
+		if arg > maxArray {
+			return fmt.Errorf("a map of %d entries: at most %d", arg, maxArray)
 		}
+		var last []byte
+		for range arg {
+			start := s.off
+			if isExtension(s.b[start:]) && depth == 0 {
+				s.extended = true
+			}
+			if err := s.item(depth + 1); err != nil {
+				return err
+			}
+			key := s.b[start:s.off]
+			if key[0]>>5 > majorText {
+				return errors.New("a key of a map is neither a number nor a string")
+			}
+			if bytes.Compare(last, key) >= 0 {
+				return errors.New("the keys of a map are not ascending")
+			}
+			last = key
+			if err := s.item(depth + 1); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return 0, fmt.Errorf("initial byte %#02x is not allowed", b[0])
+	if initial == simpleFalse || initial == simpleTrue {
+		return nil
+	}
+	return fmt.Errorf("initial byte %#02x is not allowed", initial)
 }
 
-// dropExtensions returns canonical data without the extension keys of its outermost map.
-func dropExtensions(data []byte) ([]byte, error) {
-	major, pairs, n, err := head(data)
-	if err != nil || major != 5 {
-		return data, nil
+// isExtension reports whether b starts with a key that is an extension; b need not be whole.
+func isExtension(b []byte) bool {
+	if len(b) < 3 || b[0] != majorUint<<5|25 {
+		return false
 	}
-	var kept [][]byte
+	key := int(b[1])<<8 | int(b[2])
+	return key >= extLow && key <= extHigh
+}
+
+// dropExtensions returns a copy of data, a map that was scanned, without the extension keys of that map.
+func dropExtensions(data []byte) []byte {
+	s := scanner{b: data}
+	_, pairs, _ := s.head()
+	kept := make([]byte, 0, len(data))
+	n := uint64(0)
 	for range pairs {
-		k, err := walk(data[n:], 1)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		start := s.off
+		if s.item(1) != nil || s.item(1) != nil {
+			panic("protocol: extensions dropped from data that was not scanned")
 		}
-		v, err := walk(data[n+k:], 1)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		if !isExtension(data[start:]) {
+			kept = append(kept, data[start:s.off]...)
+			n++
 		}
-		if m, key, _, _ := head(data[n:]); m != 0 || key < extLow || key > extHigh {
-			kept = append(kept, data[n:n+k+v])
-		}
-		n += k + v
 	}
-	if uint64(len(kept)) == pairs {
-		return data, nil
-	}
-	out := must(Marshal(uint64(len(kept)))) // the same head, of the major type unsigned integer
-	out[0] |= 5 << 5
-	return append(out, bytes.Join(kept, nil)...), nil
+	out := must(Marshal(n)) // the same head, of the major type unsigned integer
+	out[0] |= majorMap << 5
+	return append(out, kept...)
 }

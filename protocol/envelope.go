@@ -48,7 +48,7 @@ func (e *Envelope) Encode() []byte { return must(Marshal(e)) }
 // DecodeEnvelope reads the wire form of one envelope of at most max bytes. It verifies no signature.
 func DecodeEnvelope(data []byte, max int) (*Envelope, error) {
 	if len(data) > max {
-		return nil, fmt.Errorf("%w: a record of %d bytes: at most %d", ErrMalformed, len(data), max)
+		return nil, tooLong(len(data), max)
 	}
 	var e Envelope
 	if err := Unmarshal(data, &e); err != nil {
@@ -57,10 +57,16 @@ func DecodeEnvelope(data []byte, max int) (*Envelope, error) {
 	if _, ok := uses[e.Type]; !ok {
 		return nil, fmt.Errorf("%w: unknown record type %.60q", ErrMalformed, e.Type)
 	}
+	if len(data) > maxOf(e.Type) {
+		return nil, tooLong(len(data), maxOf(e.Type))
+	}
 	if len(e.Sigs) == 0 || len(e.Sigs) > MaxSigs {
 		return nil, fmt.Errorf("%w: %d signatures: want 1 to %d", ErrMalformed, len(e.Sigs), MaxSigs)
 	}
 	for i, s := range e.Sigs {
+		if n, ok := mlSizes[s.Suite]; !ok || len(s.ML) != n {
+			return nil, fmt.Errorf("%w: a signature of suite %d with an ML-DSA part of %d bytes", ErrMalformed, s.Suite, len(s.ML))
+		}
 		if i > 0 && bytes.Compare(e.Sigs[i-1].KID[:], s.KID[:]) >= 0 {
 			return nil, fmt.Errorf("%w: signatures are not ascending by key", ErrMalformed)
 		}
@@ -68,7 +74,19 @@ func DecodeEnvelope(data []byte, max int) (*Envelope, error) {
 	return &e, nil
 }
 
-// Sign encodes the record, checks its form, and signs it with each key.
+// maxOf returns how many bytes an envelope of the type may have.
+func maxOf(t Type) int {
+	if t == TypeParcel || t == TypeStatement {
+		return MaxParcel
+	}
+	return MaxRecord
+}
+
+func tooLong(n, max int) error {
+	return fmt.Errorf("%w: a record of %d bytes: at most %d", ErrMalformed, n, max)
+}
+
+// Sign encodes the record, checks its form, and signs it with each key. What it returns without an error, others decode.
 func Sign(r Record, keys ...*PrivateKey) (*Envelope, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.recordType(), err)
@@ -83,17 +101,23 @@ func Sign(r Record, keys ...*PrivateKey) (*Envelope, error) {
 			return nil, err
 		}
 	}
+	if n := len(e.Encode()); n > maxOf(e.Type) {
+		return nil, fmt.Errorf("%s: %w", e.Type, tooLong(n, maxOf(e.Type)))
+	}
 	return e, nil
 }
 
 // AddSignature signs the record with one more key, for ceremonies of several people. A second signature of the same key
-// replaces the first.
+// replaces the first; one over MaxSigs is refused.
 func (e *Envelope) AddSignature(k *PrivateKey) error {
 	s, err := k.sign(pae(e.Type, e.Payload))
 	if err != nil {
 		return err
 	}
 	sigs := slices.DeleteFunc(slices.Clone(e.Sigs), func(o Signature) bool { return o.KID == s.KID })
+	if len(sigs) >= MaxSigs {
+		return fmt.Errorf("%s: it has %d signatures, and may have no more", e.Type, len(sigs))
+	}
 	sigs = append(sigs, s)
 	slices.SortFunc(sigs, func(a, b Signature) int { return bytes.Compare(a.KID[:], b.KID[:]) })
 	e.Sigs = sigs

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/big"
+	"strings"
 )
 
 // A Hash is a SHA-256 digest. Its text form is 64 lower-case hexadecimal digits. The zero Hash means absent.
@@ -52,8 +54,8 @@ func ParseHash(s string) (Hash, error) {
 	return h, nil
 }
 
-// Sum returns the SHA-256 of the domain and the parts. The domain is a string of this project, so that a digest made for
-// one purpose never serves another.
+// Sum returns the SHA-256 of the domain and the parts. The domain is a string of this project that no other domain begins
+// with, so that a digest made for one purpose never serves another. All parts but the last have a fixed length.
 func Sum(domain string, parts ...[]byte) Hash {
 	h := sha256.New()
 	h.Write([]byte(domain))
@@ -61,6 +63,19 @@ func Sum(domain string, parts ...[]byte) Hash {
 		h.Write(p)
 	}
 	return Hash(h.Sum(nil))
+}
+
+// Fingerprint returns the 40 decimal digits by which people compare a team's id over the phone: eight groups of five. They
+// never change, as the id does not.
+func Fingerprint(t TeamID) string {
+	h := Sum("entente/v1/fingerprint", t[:])
+	n := new(big.Int).SetBytes(h[:])
+	digits := fmt.Sprintf("%040d", n.Mod(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(40), nil)))
+	groups := make([]string, 8)
+	for i := range groups {
+		groups[i] = digits[5*i : 5*i+5]
+	}
+	return strings.Join(groups, " ")
 }
 
 // IsZero reports whether k is absent.

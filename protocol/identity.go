@@ -3,7 +3,9 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -131,6 +133,9 @@ func (r *Root) check() error {
 	var keys []PublicKey
 	for _, o := range r.Officers {
 		keys = append(keys, o.Key)
+		if slices.ContainsFunc(r.Keys, o.Key.Equal) {
+			return fmt.Errorf("key %s of officer %.40q is a root key too: a key has one use", o.Key.ID(), o.Name)
+		}
 		if err := errors.Join(checkName("officer", o.Name), checkActs(o.Acts)); err != nil {
 			return err
 		}
@@ -148,10 +153,20 @@ func (r *Root) check() error {
 	if err := checkActs(acts); err != nil {
 		return err
 	}
+	if r.Reveal != nil {
+		for _, k := range r.Reveal.Keys {
+			if slices.ContainsFunc(r.Keys, k.Equal) || slices.ContainsFunc(keys, k.Equal) {
+				return fmt.Errorf("recovery key %s is a root or officer key too: a key has one use", k.ID())
+			}
+		}
+	}
 	if r.Sealed.IsZero() {
 		return errors.New("no commitment to recovery keys")
 	}
-	return checkText("reason", r.Reason)
+	if r.Floor != nil && (r.Floor.Version < 1 || r.Floor.Manifest.IsZero()) {
+		return errors.New("the floor names no manifest")
+	}
+	return errors.Join(checkCounters(r.N), checkTimes(r.Issued), checkText("reason", r.Reason))
 }
 
 func checkActs(acts []Act) error {
@@ -228,7 +243,7 @@ func (m *Manifest) check() error {
 	if m.Version < 1 || (m.Version == 1) != m.Prev.IsZero() || m.Team.IsZero() || m.Root.IsZero() {
 		return errors.New("version, predecessor, team or root is missing")
 	}
-	if err := checkLife(m.Issued, m.Expires, MaxManifestLife); err != nil {
+	if err := errors.Join(checkCounters(m.Version), checkLife(m.Issued, m.Expires, MaxManifestLife)); err != nil {
 		return err
 	}
 	if len(m.Nodes) > MaxNodes || len(m.Revoked) > MaxRevoked || len(m.Operators) > MaxOperators {
@@ -241,13 +256,19 @@ func (m *Manifest) check() error {
 		if err := errors.Join(n.Key.check(), checkName("node", n.Name)); err != nil {
 			return err
 		}
-		if len(n.Peer) == 0 || len(n.Peer) > 64 || len(n.Recipient) > 4000 {
-			return errors.New("node: peer id or recipient of wrong length")
+		if len(n.Peer) == 0 || len(n.Peer) > MaxPeer {
+			return fmt.Errorf("node: a peer id of %d bytes: want 1 to %d", len(n.Peer), MaxPeer)
 		}
-		if seen[n.Key.ID()] || current && peers[string(n.Peer)] {
-			return fmt.Errorf("node key %s or its peer id twice", n.Key.ID())
+		if n.Recipient != "" {
+			if err := checkToken("recipient", n.Recipient, MaxRecipient); err != nil {
+				return err
+			}
 		}
-		seen[n.Key.ID()] = true
+		id := n.Key.ID()
+		if seen[id] || current && peers[string(n.Peer)] {
+			return fmt.Errorf("node key %s or its peer id twice", id)
+		}
+		seen[id] = true
 		if current {
 			peers[string(n.Peer)] = true
 		}
@@ -259,17 +280,17 @@ func (m *Manifest) check() error {
 		}
 	}
 	for _, r := range m.Revoked {
-		if err := errors.Join(one(r.Node, false), checkText("why", r.Why)); err != nil {
+		if err := errors.Join(one(r.Node, false), checkTimes(r.At), checkText("why", r.Why)); err != nil {
 			return err
 		}
 	}
 	names := map[string]bool{}
 	for _, o := range m.Operators {
-		if err := checkName("operator", o.Name); err != nil {
+		if err := errors.Join(checkName("operator", o.Name), checkToken("recipient", o.Recipient, MaxRecipient)); err != nil {
 			return err
 		}
-		if names[o.Name] || len(o.Recipient) == 0 || len(o.Recipient) > 4000 {
-			return fmt.Errorf("operator %.40q: name twice, or recipient of wrong length", o.Name)
+		if names[o.Name] {
+			return fmt.Errorf("operator %.40q twice", o.Name)
 		}
 		names[o.Name] = true
 	}
@@ -326,7 +347,7 @@ func (c *Card) check() error {
 	if c.Team.IsZero() || c.Version < 1 {
 		return errors.New("team or version is missing")
 	}
-	if err := checkName("name", c.Name); err != nil {
+	if err := errors.Join(checkName("name", c.Name), checkCounters(c.Version), checkTimes(c.Issued)); err != nil {
 		return err
 	}
 	if !IsCountry(c.Country) {
@@ -355,6 +376,26 @@ func (c *Card) check() error {
 			if err := checkText("card", s); err != nil {
 				return err
 			}
+		}
+	}
+	return c.Constituency.check()
+}
+
+// check admits the one spelling of each entry, so that routing compares bytes.
+func (c Constituency) check() error {
+	for _, s := range c.Countries {
+		if !IsCountry(s) {
+			return fmt.Errorf("country %.10q: want two capital letters (ISO 3166-1)", s)
+		}
+	}
+	for _, s := range c.Prefixes {
+		if p, err := netip.ParsePrefix(s); err != nil || p.Masked().String() != s {
+			return fmt.Errorf("prefix %.60q: want CIDR in its shortest form, with the bits after the mask zero", s)
+		}
+	}
+	for _, s := range c.Domains {
+		if s == "" || len(s) > 253 || s != strings.ToLower(s) || s[0] == '.' || s[len(s)-1] == '.' || strings.ContainsAny(s, " \t\n/@") {
+			return fmt.Errorf("domain %.60q: want lower case, without a dot at the beginning or end", s)
 		}
 	}
 	return nil
@@ -410,12 +451,15 @@ func (c *Cutoff) check() error {
 	if c.Team.IsZero() || c.Node.IsZero() || c.Feed.IsZero() || (c.LastSeq == 0) != c.LastHash.IsZero() {
 		return errors.New("team, node, feed or last entry is missing")
 	}
+	if len(c.Void) > MaxVoid {
+		return fmt.Errorf("%d void entries: at most %d", len(c.Void), MaxVoid)
+	}
 	for i, v := range c.Void {
 		if v == 0 || v > c.LastSeq || i > 0 && c.Void[i-1] >= v {
 			return errors.New("void entries are not ascending up to the last")
 		}
 	}
-	return nil
+	return errors.Join(checkCounters(c.LastSeq), checkTimes(c.Issued))
 }
 
 // An Address says where a node can be reached.
@@ -439,24 +483,55 @@ func (a *Address) check() error {
 		return fmt.Errorf("%d addresses: at most %d", len(a.Addrs), MaxAddrs)
 	}
 	for _, s := range a.Addrs {
-		if len(s) == 0 || len(s) > 256 {
-			return errors.New("an address of wrong length")
+		if err := checkToken("address", s, MaxAddr); err != nil {
+			return err
 		}
 	}
-	return checkLife(a.Issued, a.Expires, MaxAddressLife)
+	return errors.Join(checkCounters(a.Seq), checkLife(a.Issued, a.Expires, MaxAddressLife))
 }
 
 func checkLife(issued, expires uint64, max time.Duration) error {
 	if issued == 0 || expires <= issued || expires-issued > uint64(max/time.Second) {
 		return fmt.Errorf("valid from %d to %d: want at most %d days", issued, expires, int(max.Hours()/24))
 	}
+	return checkTimes(expires)
+}
+
+func checkTimes(seconds ...uint64) error {
+	for _, s := range seconds {
+		if s > MaxTime {
+			return fmt.Errorf("time %d is after the year 9999", s)
+		}
+	}
+	return nil
+}
+
+func checkCounters(counters ...uint64) error {
+	for _, n := range counters {
+		if n > MaxCounter {
+			return fmt.Errorf("counter %d: at most %d", n, uint64(MaxCounter))
+		}
+	}
+	return nil
+}
+
+// checkToken admits printable ASCII without spaces.
+func checkToken(what, s string, max int) error {
+	if s == "" || len(s) > max {
+		return fmt.Errorf("%s of %d bytes: want 1 to %d", what, len(s), max)
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return fmt.Errorf("%s: byte %d is not printable ASCII", what, i)
+		}
+	}
 	return nil
 }
 
 // checkName admits one line of printable text, for names that people compare.
 func checkName(what, s string) error {
-	if s == "" || len(s) > MaxName {
-		return fmt.Errorf("%s: a name of %d bytes: want 1 to %d", what, len(s), MaxName)
+	if s == "" || len(s) > MaxName || !utf8.ValidString(s) {
+		return fmt.Errorf("%s: a name of %d bytes: want 1 to %d, UTF-8", what, len(s), MaxName)
 	}
 	for i, r := range s {
 		if !unicode.IsGraphic(r) || r != ' ' && unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {

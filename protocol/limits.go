@@ -24,8 +24,24 @@ const (
 	MaxText  = 4000 // bytes of a free text in a card, or of a reason
 	MaxItems = 1024 // entries of one list in a card
 
-	maxDepth = 8
-	maxArray = 4096
+	MaxAddr      = 256      // bytes of one address
+	MaxRecipient = 4000     // bytes of an age recipient
+	MaxPeer      = 64       // bytes of a libp2p peer id
+	MaxFormat    = 40       // bytes of the name of a body's format
+	MaxFile      = 255      // bytes of the name of a body's file
+	MaxHello     = 1024     // bytes of a greeting
+	MaxVersions  = 16       // protocol versions in a greeting
+	MaxSoftware  = 100      // bytes of the name of a greeting's software
+	MaxVoid      = maxArray // void entries of one cut-off
+
+	// MaxCounter is the greatest sequence number, version or other counter: one that every language holds exactly, and
+	// that can be added to without overflow.
+	MaxCounter = 1<<53 - 1
+	// MaxTime is the last Unix second that a record may name: the end of the year 9999, the last that RFC 3339 can write.
+	MaxTime = 253402300799
+
+	maxDepth = 8    // items that one item may be inside of
+	maxArray = 4096 // entries of one list, pairs of one map
 
 	// MaxManifestLife bounds how long a manifest may be valid: a team that is silent for longer is stale.
 	MaxManifestLife = 180 * 24 * time.Hour

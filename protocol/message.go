@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/protocol/tlp"
@@ -61,6 +63,9 @@ func (k Kind) String() string {
 // but expiry and the wait of messages from the future depends on it.
 type HLC uint64
 
+// maxClock is the last reading at MaxTime.
+const maxClock HLC = (MaxTime*1000+999)<<16 | 0xffff
+
 // Next returns a clock reading after h at the time now.
 func (h HLC) Next(now time.Time) HLC { return max(HLC(now.UnixMilli())<<16, h+1) }
 
@@ -112,6 +117,9 @@ func (s *Statement) check() error {
 	if err := s.Audience.check(); err != nil {
 		return err
 	}
+	if s.Clock > maxClock {
+		return errors.New("the clock is after the year 9999")
+	}
 	if !s.Label.Valid() {
 		return errors.New("no TLP label")
 	}
@@ -126,15 +134,21 @@ func (s *Statement) check() error {
 	if len(s.Refs) > MaxRefs || len(s.Sources) > MaxRefs {
 		return fmt.Errorf("over %d references", MaxRefs)
 	}
+	if slices.Contains(s.Refs, Hash{}) || slices.Contains(s.Sources, Hash{}) {
+		return errors.New("a reference to nothing")
+	}
 	return s.Body.check()
 }
 
 func (b *Body) check() error {
-	if b.Format == "" || len(b.Format) > 40 || len(b.Name) > 255 || b.Size > MaxBlob {
+	if b.Format == "" || len(b.Format) > MaxFormat || len(b.Name) > MaxFile || b.Size > MaxBlob {
 		return errors.New("body: format, name or size out of bounds")
 	}
 	if err := errors.Join(checkText("body format", b.Format), checkText("body name", b.Name)); err != nil {
 		return err
+	}
+	if b.Name == "." || b.Name == ".." || strings.ContainsAny(b.Name, "/\\\n\t") {
+		return errors.New("body: the name is not that of a file without its directory")
 	}
 	if b.External() {
 		if len(b.Inline) != 0 {
@@ -183,6 +197,9 @@ func (p *Parcel) check() error {
 	if p.Team.IsZero() || p.Node.IsZero() || p.Feed.IsZero() || p.Seq < 1 || (p.Seq == 1) != p.Prev.IsZero() {
 		return errors.New("team, node, feed, sequence number or predecessor is missing")
 	}
+	if err := checkCounters(p.Seq); err != nil {
+		return err
+	}
 	if p.Class != Normal && p.Class != Urgent {
 		return fmt.Errorf("unknown class of delivery %d", p.Class)
 	}
@@ -196,8 +213,12 @@ func (p *Parcel) check() error {
 }
 
 // OpenCommunity reads the statement inside a community parcel that was verified with the node key k: it checks the
-// statement's own signature, and that author, node, audience, class and blob are those of the parcel.
+// statement's own signature, that k is the key which the parcel names, and that author, node, audience, class and blob are
+// those of the parcel. That the audience may have the statement's label is for trust.Decide.
 func (p *Parcel) OpenCommunity(k PublicKey) (*Envelope, *Statement, error) {
+	if id := k.ID(); id != p.Node {
+		return nil, nil, fmt.Errorf("%w: the parcel is of node key %s, not of %s", ErrSignature, p.Node, id)
+	}
 	env, err := DecodeEnvelope(p.Body, MaxParcel)
 	if err != nil {
 		return nil, nil, err
@@ -252,7 +273,13 @@ func (h *Heads) check() error {
 	if len(h.Feeds) > MaxHeads {
 		return fmt.Errorf("%d feeds: at most %d", len(h.Feeds), MaxHeads)
 	}
+	if err := errors.Join(checkCounters(h.N), checkTimes(h.Time)); err != nil {
+		return err
+	}
 	for i, f := range h.Feeds {
+		if err := checkCounters(f.Seq); err != nil {
+			return err
+		}
 		if f.Feed.IsZero() || f.First < 1 || f.First > f.Seq || f.Hash.IsZero() {
 			return errors.New("a head is incomplete")
 		}

@@ -127,15 +127,29 @@ type Slot [32]byte
 
 // SlotOf returns the slot that the record fills; ok is false for a record that may exist many times.
 func SlotOf(e *Envelope) (s Slot, ok bool, err error) {
+	s, _, ok, err = slotOf(e)
+	return s, ok, err
+}
+
+// slotOf is SlotOf; node is the node that the record says it is of, if its type says so.
+func slotOf(e *Envelope) (s Slot, node KID, ok bool, err error) {
 	r, err := decodeAny(e)
 	if err != nil {
-		return s, false, err
+		return s, node, false, err
 	}
 	key := r.slot()
 	if key == nil {
-		return s, false, nil
+		return s, node, false, nil
 	}
-	return Slot(Sum("entente/v1/slot", []byte(e.Type), []byte{0}, key)), true, nil
+	switch r := r.(type) {
+	case *Parcel:
+		node = r.Node
+	case *Heads:
+		node = r.Node
+	case *Address:
+		node = r.Node
+	}
+	return Slot(Sum("entente/v1/slot", []byte(e.Type), []byte{0}, key)), node, true, nil
 }
 
 func slotKey(parts ...any) []byte {
@@ -148,6 +162,8 @@ func slotKey(parts ...any) []byte {
 			b.Write(v[:])
 		case uint64:
 			b.Write(binary.BigEndian.AppendUint64(nil, v))
+		default:
+			panic(fmt.Sprintf("protocol: a slot has no form for %T", p))
 		}
 	}
 	return b.Bytes()
@@ -161,13 +177,19 @@ type ForkProof struct {
 
 // Check verifies the proof against the key that signed both, listed for the use. An error means: proves nothing.
 func (p ForkProof) Check(use Use, k PublicKey) error {
-	sa, oka, err := SlotOf(p.A)
+	if p.A == nil || p.B == nil {
+		return errors.New("no fork: a record is missing")
+	}
+	sa, node, oka, err := slotOf(p.A)
 	if err != nil {
 		return err
 	}
-	sb, okb, err := SlotOf(p.B)
+	sb, _, okb, err := slotOf(p.B) // the node is part of the slot
 	if err != nil {
 		return err
+	}
+	if id := k.ID(); !node.IsZero() && node != id {
+		return fmt.Errorf("%w: the records are of node key %s, not of %s", ErrSignature, node, id)
 	}
 	if !oka || !okb || p.A.Type != p.B.Type || sa != sb {
 		return errors.New("no fork: the records fill different slots")

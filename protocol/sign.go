@@ -5,8 +5,10 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
 )
@@ -21,6 +23,9 @@ const (
 )
 
 const mldsaContext = "entente/v1"
+
+// mlSizes are the suites, with the bytes of the ML-DSA part of a signature.
+var mlSizes = map[Suite]int{Ed25519: 0, Hybrid: mldsa65.SignatureSize}
 
 // ErrSignature is wrapped by every error that says a signature does not verify, or not by a key that may sign this.
 var ErrSignature = errors.New("not validly signed")
@@ -38,10 +43,30 @@ func (k PublicKey) check() error {
 	default:
 		return fmt.Errorf("key of suite %d with an ML-DSA part of %d bytes", k.Suite, len(k.ML))
 	}
-	if k.Ed == ([32]byte{}) {
-		return errors.New("key of zeros")
+	if weak(k.Ed) {
+		return errors.New("an Ed25519 key that anybody can sign with, or that is not in its canonical form")
 	}
 	return nil
+}
+
+// smallOrder are the y coordinates of the eight points of small order, in the form of RFC 8032: 0, 1, -1, and the two of
+// the points of order eight.
+var smallOrder = [...]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+}
+
+// weak reports whether the encoded point has small order, so that one signature fits many messages and the owner of the key
+// can deny each, or is not in the one form of RFC 8032, so that a key would have two ids. crypto/ed25519 accepts both.
+func weak(ed [32]byte) bool {
+	ed[31] &= 0x7f // without the sign of x
+	if ed[0] >= 0xed && ed[31] == 0x7f && !slices.ContainsFunc(ed[1:31], func(b byte) bool { return b != 0xff }) {
+		return true // y is not below 2^255 - 19
+	}
+	return slices.Contains(smallOrder[:], hex.EncodeToString(ed[:]))
 }
 
 // ID returns the key's id.

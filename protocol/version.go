@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -22,7 +23,7 @@ type Hello struct {
 
 // NewHello returns the greeting of a node.
 func NewHello(team TeamID, node KID, software string, unixMilli uint64) *Hello {
-	return &Hello{Versions: versions, Team: team, Node: node, Software: software, Time: unixMilli}
+	return &Hello{Versions: slices.Clone(versions), Team: team, Node: node, Software: software, Time: unixMilli}
 }
 
 // Encode returns the wire form.
@@ -30,17 +31,38 @@ func (h *Hello) Encode() []byte { return must(Marshal(h)) }
 
 // DecodeHello reads the wire form.
 func DecodeHello(data []byte) (*Hello, error) {
-	if len(data) > 1024 {
-		return nil, fmt.Errorf("%w: a greeting of %d bytes", ErrMalformed, len(data))
+	if len(data) > MaxHello {
+		return nil, fmt.Errorf("%w: a greeting of %d bytes: at most %d", ErrMalformed, len(data), MaxHello)
 	}
 	var h Hello
 	if err := Unmarshal(data, &h); err != nil {
 		return nil, fmt.Errorf("greeting: %w", err)
 	}
-	if len(h.Versions) == 0 || len(h.Versions) > 16 || len(h.Software) > 100 {
-		return nil, fmt.Errorf("%w: greeting: versions or software out of bounds", ErrMalformed)
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("greeting: %w: %w", ErrMalformed, err)
 	}
 	return &h, nil
+}
+
+func (h *Hello) check() error {
+	if h.Team.IsZero() || h.Node.IsZero() {
+		return errors.New("team or node is missing")
+	}
+	if len(h.Versions) == 0 || len(h.Versions) > MaxVersions {
+		return fmt.Errorf("%d versions: want 1 to %d", len(h.Versions), MaxVersions)
+	}
+	for i, v := range h.Versions {
+		if v == 0 || i > 0 && h.Versions[i-1] <= v {
+			return errors.New("versions are not descending")
+		}
+	}
+	if h.Software == "" {
+		return nil
+	}
+	if len(h.Software) > MaxSoftware {
+		return fmt.Errorf("software of %d bytes: at most %d", len(h.Software), MaxSoftware)
+	}
+	return checkName("software", h.Software)
 }
 
 // Negotiate returns the newest version that both speak.
