@@ -73,4 +73,4 @@ func (c *Cipher) Term(term string) [16]byte {
 }
 
 // Format implements fmt.Formatter, so that no verb prints the keys.
-func (*Cipher) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (Cipher) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
