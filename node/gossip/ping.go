@@ -23,16 +23,17 @@ const (
 func (t *Topic) measure(ctx context.Context) {
 	all := time.NewTimer(jitter(pingEvery))
 	defer all.Stop()
-	settled := time.NewTimer(0)
-	settled.Stop()
-	defer settled.Stop()
+	var settled <-chan time.Time // set while new peers wait
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.fresh:
-			settled.Reset(jitter(pingSettle))
-		case <-settled.C:
+			if settled == nil {
+				settled = time.After(jitter(pingSettle))
+			}
+		case <-settled:
+			settled = nil
 			t.ping(ctx, func(p peer.ID) bool { return t.host.Peerstore().LatencyEWMA(p) == 0 })
 		case <-all.C:
 			t.gate.sweep(time.Now())

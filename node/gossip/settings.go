@@ -122,6 +122,7 @@ func scoring(g *gate) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 			Topics: map[string]*pubsub.TopicScoreParams{Name: {
 				SkipAtomicValidation:           true,
 				TopicWeight:                    1,
+				TimeInMeshQuantum:              time.Second, // not used, but the library divides by it
 				InvalidMessageDeliveriesWeight: invalidWeight,
 				InvalidMessageDeliveriesDecay:  decay,
 			}},

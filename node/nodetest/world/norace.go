@@ -2,4 +2,5 @@
 
 package world
 
-const raceEnabled = false
+// RaceEnabled says whether the race detector is on, under which simulations want to be smaller.
+const RaceEnabled = false

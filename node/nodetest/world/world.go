@@ -53,8 +53,9 @@ const DefaultBitsPerSecond = 50_000_000
 const (
 	port = 8000
 
-	// Closing goes through virtual time: idle connections to places without power must run out.
-	closingTogether = 64
+	// Waiting for the network costs virtual time only, so much is done together.
+	connectingTogether = 512
+	closingTogether    = 64
 )
 
 // Options describe a world. The zero value is the world of the published figures.
@@ -95,7 +96,7 @@ type place struct {
 // have run. Tests that use it must not be parallel.
 func Test(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	if raceEnabled {
+	if RaceEnabled {
 		// golang.org/issue/78156: under the race detector bubbles need a single processor.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
@@ -195,6 +196,21 @@ func (w *World) Connect(i, j int) {
 	}
 }
 
+// ConnectAll connects the first of each pair to the second.
+func (w *World) ConnectAll(pairs [][2]int) {
+	w.t.Helper()
+	slots := make(chan struct{}, connectingTogether)
+	var all sync.WaitGroup
+	for _, p := range pairs {
+		slots <- struct{}{}
+		all.Go(func() {
+			w.Connect(p[0], p[1])
+			<-slots
+		})
+	}
+	all.Wait()
+}
+
 // Introduce puts the addresses of all hosts into the peerstores of all others, so that they can be dialled by id.
 func (w *World) Introduce(places ...int) {
 	for _, i := range places {
@@ -206,21 +222,16 @@ func (w *World) Introduce(places ...int) {
 	}
 }
 
-// Mesh connects every pair of the given places, a few at a time.
+// Mesh connects every pair of the given places.
 func (w *World) Mesh(places ...int) {
 	w.t.Helper()
-	slots := make(chan struct{}, 2*runtime.NumCPU())
-	var all sync.WaitGroup
+	var pairs [][2]int
 	for a, i := range places {
 		for _, j := range places[a+1:] {
-			slots <- struct{}{}
-			all.Go(func() {
-				w.Connect(i, j)
-				<-slots
-			})
+			pairs = append(pairs, [2]int{i, j})
 		}
 	}
-	all.Wait()
+	w.ConnectAll(pairs)
 }
 
 // Crash cuts the power at a place: its host says no goodbye and hears nothing more. The host object stays for its owner
