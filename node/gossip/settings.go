@@ -15,7 +15,7 @@ import (
 // Figures not explained here come from the measurements that BenchmarkWorld repeats.
 const (
 	// The mesh only carries second copies. Below D 3 and Dlo 2 it can fall apart for seconds.
-	meshSize, meshLow, meshHigh = 3, 2, 5
+	meshSize, meshLow, meshHigh = 3, 2, 4
 
 	// Ids are announced to three peers per second, or to this share of all. The library's quarter costs more than all
 	// messages together where everyone is connected to everyone.
