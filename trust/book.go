@@ -2,6 +2,7 @@ package trust
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
@@ -12,12 +13,18 @@ const (
 	MaxTeams   = 2000 // beyond, only teams that a person added are taken in
 	MaxRoots   = 64   // records of one root log; beyond, only recovery is taken in
 	MaxAttests = 32   // attestations kept of one team
+	MaxCutoffs = 1024 // cut-offs kept of one team
 )
 
-// Errors that callers branch on.
+// Errors that callers branch on. A peer that sends a record refused with one of these did no wrong: it may know more or
+// less than this node. Only protocol.ErrSignature and protocol.ErrMalformed say that it passed on what nobody should.
 var (
 	// ErrMissing is wrapped where a record refers to one that is not known yet. The caller tries again when more came in.
 	ErrMissing = errors.New("a record that this one builds on is not known yet")
+	// ErrOverruled is wrapped where a record is signed by an authority that the team has replaced since.
+	ErrOverruled = errors.New("signed by an authority that was replaced")
+	// ErrRule is wrapped where a record is signed well and breaks a rule against what is known.
+	ErrRule = errors.New("against the rules")
 	// ErrNoTeam is wrapped where no team has the id, prefix or name.
 	ErrNoTeam = errors.New("no such team")
 	// ErrFull is wrapped where a limit of the Book refuses a record that may be valid.
@@ -26,80 +33,215 @@ var (
 	ErrConflict = errors.New("contradicts what is known")
 )
 
-// An AmbiguousError says that a name or prefix fits several teams.
-type AmbiguousError struct {
-	Query      string
-	Candidates []Team
-}
-
-func (e *AmbiguousError) Error() string { return e.Query }
-
 // A Book is what my team knows of teams: parsed records, no signature bytes, and the decisions of its people. It is not safe
 // for concurrent use.
-type Book struct{}
+//
+// Which records count follows from the set of records taken in, not from their order, as far as the rules allow: a manifest
+// that leaves out a node of the one before is refused only by those who know the one before.
+type Book struct {
+	self  protocol.TeamID
+	teams map[protocol.TeamID]*team
+	nodes map[protocol.KID][]protocol.TeamID // teams that list the key, ascending; values are never changed in place
+	peers map[string][]protocol.TeamID       // teams that list a current node of the transport identity, likewise
+}
+
+// A team is all that is known of one team.
+type team struct {
+	id       protocol.TeamID
+	roots    map[protocol.Hash]*root
+	head     *root // nil until the first record came
+	disputed bool  // the root log is, at head
+	path     map[protocol.Hash]bool
+	listed   map[protocol.KID]listed // nodes of manifests[0]
+
+	manifests []*manifest // the best one, and a rival of the same version if there is one
+	card      *card
+	attests   map[protocol.TeamID]*attest // by issuer, about this team
+	cutoffs   []*cutoff
+	addrs     map[protocol.KID]*address
+
+	acted      bool // a person of mine decided anything about it
+	added      time.Time
+	verified   *OwnAct
+	blocked    *OwnAct
+	unblocked  *OwnAct
+	wasAdded   bool
+}
+
+// signed is what remains of an envelope: its id, and the officers whose signatures were verified.
+type signed struct {
+	id      protocol.Hash
+	signers []protocol.KID
+}
 
 // NewBook returns a Book of the team self, which may be zero until init made one.
-func NewBook(self protocol.TeamID) *Book { return &Book{} }
+func NewBook(self protocol.TeamID) *Book {
+	b := &Book{self: self, teams: map[protocol.TeamID]*team{}, nodes: map[protocol.KID][]protocol.TeamID{},
+		peers: map[string][]protocol.TeamID{}}
+	if !self.IsZero() {
+		b.teams[self] = newTeam(self)
+	}
+	return b
+}
 
-// Add verifies one identity record.
+func newTeam(id protocol.TeamID) *team {
+	return &team{id: id, roots: map[protocol.Hash]*root{}, path: map[protocol.Hash]bool{}, listed: map[protocol.KID]listed{},
+		attests: map[protocol.TeamID]*attest{}, addrs: map[protocol.KID]*address{}}
+}
+
+// Act takes in a decision of a person. The order in which acts are replayed does not matter. An act about a team of which
+// nothing is known yet makes room for its records.
+func (b *Book) Act(a OwnAct) {
+	if a.Team.IsZero() {
+		return
+	}
+	t := b.teams[a.Team]
+	if t == nil {
+		t = newTeam(a.Team)
+		b.teams[a.Team] = t
+	}
+	later := func(old *OwnAct) *OwnAct {
+		if old != nil && !a.At.After(old.At) {
+			return old
+		}
+		return &a
+	}
+	switch a.Kind {
+	case ActVerified:
+		t.verified = later(t.verified)
+		fallthrough
+	case ActAdded:
+		if !t.wasAdded || a.At.Before(t.added) {
+			t.added, t.wasAdded = a.At, true
+		}
+	case ActBlocked:
+		t.blocked = later(t.blocked)
+	case ActUnblocked:
+		t.unblocked = later(t.unblocked)
+	default:
+		return
+	}
+	t.acted = true
+}
+
+// isBlocked reports whether the last act says so; of two at one time, the block counts.
+func (t *team) isBlocked() bool {
+	return t.blocked != nil && (t.unblocked == nil || !t.unblocked.At.After(t.blocked.At))
+}
+
+// A Result is what became of one record.
+type Result struct {
+	Added bool
+	Drop  []protocol.Hash // ids of records that need not be kept any more, perhaps the record's own
+	Err   error
+}
+
+// Add verifies one identity record against what is known and takes it in.
+//
+// added is false without an error for a record that is known, superseded or expired: there is nothing to store. An error
+// means: refused, nothing changed. drop lists the ids of records that need not be kept any more; a caller that stores
+// records deletes those after it stored the new one.
 func (b *Book) Add(e *protocol.Envelope, now time.Time) (added bool, drop []protocol.Hash, err error) {
-	return false, nil, errors.ErrUnsupported
+	return b.add(e, now, false)
 }
 
-// Load takes in records that this node's own store kept, in any order. A record signed under an older root record of the
-// team is taken as what it was when it was accepted. It returns one error for each record that was refused, and the ids to drop.
-func (b *Book) Load(es []*protocol.Envelope, now time.Time) (drop []protocol.Hash, errs []error) {
-	return nil, nil
+// AddAll adds records that may depend on each other, in any order: what is missing at first is tried again. The results are
+// those of Add, in the order of es.
+func (b *Book) AddAll(es []*protocol.Envelope, now time.Time) []Result { return b.addAll(es, now, false) }
+
+// Load is AddAll for the records that this node's own store kept. It differs in one thing: a record that was signed under an
+// earlier root record of the team, and was accepted then, comes back as what it was. It must not be used for records that
+// come from elsewhere.
+func (b *Book) Load(es []*protocol.Envelope, now time.Time) []Result { return b.addAll(es, now, true) }
+
+func (b *Book) addAll(es []*protocol.Envelope, now time.Time, load bool) []Result {
+	results := make([]Result, len(es))
+	// Roots first, so that a manifest is judged by the whole log.
+	var todo []int
+	for _, roots := range []bool{true, false} {
+		for i, e := range es {
+			if (e.Type == protocol.TypeRoot) == roots {
+				todo = append(todo, i)
+			}
+		}
+		for progress := true; progress && len(todo) > 0; {
+			progress = false
+			var missing []int
+			for _, i := range todo {
+				r := &results[i]
+				r.Added, r.Drop, r.Err = b.add(es[i], now, load)
+				if errors.Is(r.Err, ErrMissing) {
+					missing = append(missing, i)
+				} else {
+					progress = true
+				}
+			}
+			todo = missing
+		}
+	}
+	return results
 }
 
-// Act takes in a decision of a person.
-func (b *Book) Act(a OwnAct) {}
-
-// CheckIntroduction verifies a bundle.
-func (b *Book) CheckIntroduction(es []*protocol.Envelope, team protocol.TeamID, now time.Time) (*Team, error) {
-	return nil, errors.ErrUnsupported
+func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
+	switch e.Type {
+	case protocol.TypeRoot:
+		return b.addRoot(e)
+	case protocol.TypeManifest:
+		return b.addManifest(e, load)
+	case protocol.TypeCard:
+		return b.addCard(e, load)
+	case protocol.TypeAttest:
+		return b.addAttest(e, now, load)
+	case protocol.TypeCutoff:
+		return b.addCutoff(e, load)
+	case protocol.TypeAddress:
+		return b.addAddress(e, now)
+	}
+	return false, nil, fmt.Errorf("%w: %.60q is no identity record", protocol.ErrMalformed, string(e.Type))
 }
 
-// Team returns a team.
-func (b *Book) Team(id protocol.TeamID, now time.Time) (Team, bool) { return Team{}, false }
-
-// Teams returns all teams.
-func (b *Book) Teams(now time.Time) []Team { return nil }
-
-// Find returns the team of a name or id prefix.
-func (b *Book) Find(nameOrPrefix string, now time.Time) (Team, error) { return Team{}, ErrNoTeam }
-
-// Node returns the node of the key.
-func (b *Book) Node(kid protocol.KID) (NodeInfo, bool) { return NodeInfo{}, false }
-
-// NodeOf returns the node of the key as that team lists it. Parcels, heads and addresses name both.
-func (b *Book) NodeOf(team protocol.TeamID, kid protocol.KID) (NodeInfo, bool) {
-	return NodeInfo{}, false
+// TeamOf returns the team that an identity record is about: the subject of an attestation, the team itself otherwise. It
+// verifies no signature.
+func TeamOf(e *protocol.Envelope) (id protocol.TeamID, err error) {
+	switch e.Type {
+	case protocol.TypeRoot:
+		r, err := protocol.Decode[protocol.Root](e)
+		if err != nil {
+			return id, err
+		}
+		if r.N == 0 {
+			return e.ID(), nil
+		}
+		return r.Team, nil
+	case protocol.TypeManifest:
+		return teamOf(e, func(m *protocol.Manifest) protocol.TeamID { return m.Team })
+	case protocol.TypeCard:
+		return teamOf(e, func(c *protocol.Card) protocol.TeamID { return c.Team })
+	case protocol.TypeAttest:
+		return teamOf(e, func(a *protocol.Attest) protocol.TeamID { return a.Subject })
+	case protocol.TypeCutoff:
+		return teamOf(e, func(c *protocol.Cutoff) protocol.TeamID { return c.Team })
+	case protocol.TypeAddress:
+		return teamOf(e, func(a *protocol.Address) protocol.TeamID { return a.Team })
+	}
+	return id, fmt.Errorf("%w: %.60q is no identity record", protocol.ErrMalformed, string(e.Type))
 }
 
-// NodeByPeer returns the current node of the transport identity.
-func (b *Book) NodeByPeer(peer []byte) (NodeInfo, bool) { return NodeInfo{}, false }
+func teamOf[T any, P interface {
+	*T
+	protocol.Record
+}](e *protocol.Envelope, team func(P) protocol.TeamID) (protocol.TeamID, error) {
+	r, err := protocol.Decode[T, P](e)
+	if err != nil {
+		return protocol.TeamID{}, err
+	}
+	return team(r), nil
+}
 
-// NodesByPeer returns every current node that a team lists with the transport identity.
-func (b *Book) NodesByPeer(peer []byte) []NodeInfo { return nil }
-
-// Nodes returns the nodes of a team.
-func (b *Book) Nodes(team protocol.TeamID) []NodeInfo { return nil }
-
-// Digest returns a hash over the ids of all kept records of a team.
-func (b *Book) Digest(team protocol.TeamID) protocol.Hash { return protocol.Hash{} }
-
-// RecordIDs returns the ids of all kept records of a team, ascending.
-func (b *Book) RecordIDs(team protocol.TeamID) []protocol.Hash { return nil }
-
-// Shareable reports whether the team's records may be passed on.
-func (b *Book) Shareable(team protocol.TeamID, now time.Time) bool { return false }
-
-// CommunityTeams returns the teams that are introduced or verified, without my own.
-func (b *Book) CommunityTeams(now time.Time) []protocol.TeamID { return nil }
-
-// Expendable returns the teams that may be forgotten.
-func (b *Book) Expendable(now time.Time) []protocol.TeamID { return nil }
-
-// Forget removes a team, and returns the ids of the records that were kept of it.
-func (b *Book) Forget(team protocol.TeamID) []protocol.Hash { return nil }
+// known returns the team if its root log has begun.
+func (b *Book) known(id protocol.TeamID) (*team, error) {
+	if t := b.teams[id]; t != nil && t.head != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("%w: the first root record of team %s", ErrMissing, id.Short())
+}

@@ -2,14 +2,13 @@ package trust
 
 import (
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/entente-network/entente/protocol"
 )
 
-// A fingerprint is 8 groups of 5 decimal digits: 132.9 bits of a hash over the team id. Digits need no language.
+// The form of a fingerprint (protocol.Fingerprint).
 const (
 	fingerprintGroups = 8
 	groupDigits       = 5
@@ -18,14 +17,7 @@ const (
 
 // Fingerprint returns what two people read to each other to verify a team: 8 groups of 5 digits with spaces between them.
 // It never changes, because the team id never does.
-func Fingerprint(id protocol.TeamID) string { return strings.Join(groups(fingerprint(id)), " ") }
-
-func fingerprint(id protocol.TeamID) string {
-	h := protocol.Sum("entente/v1/fingerprint", id[:])
-	n := new(big.Int).SetBytes(h[:])
-	n.Mod(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(fingerprintDigits), nil))
-	return fmt.Sprintf("%0*s", fingerprintDigits, n.String())
-}
+func Fingerprint(id protocol.TeamID) string { return protocol.Fingerprint(id) }
 
 func groups(digits string) []string {
 	var gs []string
@@ -73,7 +65,7 @@ func CheckFingerprint(id protocol.TeamID, digits string) error {
 		return &FingerprintError{Digits: n}
 	}
 	var wrong []int
-	want := groups(fingerprint(id))
+	want := strings.Fields(Fingerprint(id))
 	for i, g := range groups(typed) {
 		if g != want[i] {
 			wrong = append(wrong, i+1)

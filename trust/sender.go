@@ -1,0 +1,67 @@
+package trust
+
+import (
+	"fmt"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// ChooseLabel says under which label a document goes out: the one that the person asked for, or else the strictest that
+// the document carries. A person may tighten and never loosen. Unset stands for not asked, or not marked.
+func ChooseLabel(asked, marked tlp.Label) (tlp.Label, Decision) {
+	switch {
+	case !asked.Valid() && !marked.Valid():
+		return tlp.Unset, Decision{Rule: "unlabelled", Reason: "the document carries no TLP marking and no label was given"}
+	case !asked.Valid():
+		return marked, Decision{Allowed: true, Rule: "document-label"}
+	case marked.Valid() && asked < marked:
+		return tlp.Unset, Decision{Rule: "label-loosened",
+			Reason: fmt.Sprintf("the document is marked %s; a label may be tightened, and %s is wider", marked, asked)}
+	}
+	return asked, Decision{Allowed: true, Rule: "asked-label"}
+}
+
+// MayCorrect says whether the team may replace the statement old by one of the label l: only its own, and not under a wider
+// label, since those who hold the old one were told to keep it closer.
+func MayCorrect(old *protocol.Statement, team protocol.TeamID, l tlp.Label) Decision {
+	switch {
+	case old.Author != team:
+		return Decision{Rule: "correct-own", Reason: "only the author's team may correct a message"}
+	case l < old.Label:
+		return Decision{Rule: "label-loosened",
+			Reason: fmt.Sprintf("the message that is corrected is %s; a label may be tightened, and %s is wider", old.Label, l)}
+	}
+	return Decision{Allowed: true, Rule: "correct-own"}
+}
+
+// MayConnect says whether nodes of a team in this state may connect at all. Stale and disputed teams may, because how else
+// would their newer records arrive; they get and give nothing else.
+func MayConnect(s State) bool {
+	return s == Introduced || s == Verified || s == Stale || s == Disputed
+}
+
+// Signing is what it depends on whether a node may sign in its own name.
+type Signing struct {
+	Listed  bool   // the team's manifest lists the node's key, and does not revoke it
+	Stopped string // why the node stopped itself earlier; "" if it did not
+	Held    uint64 // the newest entry of the node's own feed that the store holds; 0: none
+	Mark    uint64 // the newest that the guard file says was signed; 0: none
+	Marked  bool   // the guard file knows the feed
+}
+
+// MaySign returns why a node may not sign, in words; "" if it may. A node whose store is not the one that it last left may
+// not: it would say a second thing in a place where others hold the first.
+func MaySign(s Signing) string {
+	switch {
+	case !s.Listed:
+		return "this node's key is not in the team's manifest, or was revoked: an officer has to certify it"
+	case s.Stopped != "":
+		return s.Stopped
+	case s.Held > 0 && !s.Marked:
+		return "the store holds messages of this node, and the file that remembers its signatures is gone: it was restored from a backup"
+	case s.Held < s.Mark:
+		return fmt.Sprintf("the store ends at message %d of this node, which has signed %d: it was restored from a backup", s.Held, s.Mark)
+	}
+	return ""
+}

@@ -1,0 +1,63 @@
+package trust
+
+import (
+	"testing"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// A label is never widened, whatever is asked and marked; without any, nothing goes out.
+func TestChooseLabel(t *testing.T) {
+	every := append([]tlp.Label{tlp.Unset}, tlp.All()...)
+	for _, asked := range every {
+		for _, marked := range every {
+			got, d := ChooseLabel(asked, marked)
+			switch {
+			case d.Allowed != got.Valid():
+				t.Errorf("asked %v, marked %v: allowed %v with label %v", asked, marked, d.Allowed, got)
+			case d.Allowed && (got < marked || got < asked):
+				t.Errorf("asked %v, marked %v: went out as %v", asked, marked, got)
+			case !d.Allowed && asked >= marked && asked.Valid():
+				t.Errorf("asked %v, marked %v: refused by %s", asked, marked, d.Rule)
+			}
+		}
+	}
+}
+
+func TestMayCorrect(t *testing.T) {
+	me, other := protocol.Sum("me"), protocol.Sum("other")
+	old := &protocol.Statement{Author: me, Label: tlp.Green}
+	if d := MayCorrect(old, me, tlp.Green); !d.Allowed {
+		t.Errorf("own, same label: %s", d.Reason)
+	}
+	if d := MayCorrect(old, me, tlp.Clear); d.Allowed {
+		t.Error("a correction widened the label")
+	}
+	if d := MayCorrect(old, other, tlp.Green); d.Allowed {
+		t.Error("another team corrected a message")
+	}
+}
+
+func TestMaySign(t *testing.T) {
+	ok := Signing{Listed: true, Held: 5, Mark: 5, Marked: true}
+	for name, c := range map[string]struct {
+		change func(*Signing)
+		may    bool
+	}{
+		"as it was left":           {func(s *Signing) {}, true},
+		"never spoke":              {func(s *Signing) { *s = Signing{Listed: true} }, true},
+		"crash before the mark":    {func(s *Signing) { s.Held = 6 }, true},
+		"not certified":            {func(s *Signing) { s.Listed = false }, false},
+		"stopped earlier":          {func(s *Signing) { s.Stopped = "x" }, false},
+		"store behind the mark":    {func(s *Signing) { s.Held = 4 }, false},
+		"store emptied":            {func(s *Signing) { s.Held = 0 }, false},
+		"guard gone, store spoken": {func(s *Signing) { s.Marked, s.Mark = false, 0 }, false},
+	} {
+		s := ok
+		c.change(&s)
+		if why := MaySign(s); (why == "") != c.may {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+}
