@@ -1,0 +1,33 @@
+// Package keyring is the only holder of private keys: those of this node, and the files of root and officer keys.
+//
+// # Files
+//
+//	keys/              0700; every file in it 0600, all of one owner
+//	  node.key         sealed to the unlock secret: node and transport seeds, age identity, data keys
+//	  unlock.age       only with a typed passphrase: the unlock identity, sealed with the passphrase
+//	  root.key         sealed with a passphrase; may be carried away, the node does without it
+//	  root.pub
+//	  officer-NAME.key sealed with a passphrase of its own
+//	  officer-NAME.pub
+//	unlock             where the operator wants it: the unlock identity in the clear
+//	heads              how far this node signed (type [Guard]); must be in no backup
+//
+// All of them but heads are age files or age identities. When everything else is lost, "age -d -i unlock keys/node.key" and
+// "age -d keys/root.key" give what is inside, as CBOR.
+//
+// A file appears whole or not at all: it is written beside its place, synced, and moved there. Nothing is overwritten that the
+// call was not asked to replace. Permissions that are too wide are an error that names the command which mends them; nothing is
+// mended silently, because somebody may have read the file already.
+//
+// # What a thief gets
+//
+// With a copy of the disk and without the unlock secret: nothing but guesses at a typed passphrase, each costing scrypt's work.
+// With the unlock secret: this node, its messages and its speech, until an officer revokes it; never an officer's or the root's
+// signature. [Unlock.Where] says in words where the secret lies. The unlock recipient is written nowhere, so that only who
+// holds the secret can make a node.key that opens.
+//
+// # Dropping an audience
+//
+// [Ring.DropAudience] forgets a data key, and with it everything sealed under it. An old copy of node.key (in a backup, in a
+// snapshot of the file system, in blocks that a flash disk still keeps) holds the key still, and opens with the unlock secret.
+package keyring

@@ -1,0 +1,437 @@
+package keyring
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/seal"
+)
+
+// Limits of one node.
+const (
+	MaxAudiences = 4096 // audiences, those given up included
+	MaxFormer    = 256  // replaced node keys
+)
+
+// Errors of a ring, besides those of files.
+var (
+	ErrWrongUnlock = errors.New("wrong unlock secret")
+	ErrInUse       = errors.New("the keys are in use by another process: stop it first")
+	ErrClosed      = errors.New("the ring is closed")
+	ErrDropped     = errors.New("the audience's key was given up")
+)
+
+const (
+	nodeKey           = "node.key"
+	nodeRecordVersion = 1
+)
+
+// A nodeRecord is what node.key holds.
+type nodeRecord struct {
+	Version   uint64         `cbor:"1,keyasint"`
+	Sign      [32]byte       `cbor:"2,keyasint"` // seed of the node's signing key
+	Transport [32]byte       `cbor:"3,keyasint"` // seed of the libp2p peer key, Ed25519
+	Identity  string         `cbor:"4,keyasint"` // age hybrid identity for what is sealed to the node
+	Local     [32]byte       `cbor:"5,keyasint"` // data key of this node's own values
+	Badger    [32]byte       `cbor:"6,keyasint"`
+	Former    []protocol.KID `cbor:"7,keyasint,omitempty"` // signing keys before, the oldest first
+	Audiences []audienceKey  `cbor:"8,keyasint,omitempty"` // ascending by tag
+}
+
+type audienceKey struct {
+	Tag protocol.Hash `cbor:"1,keyasint"`
+	Key [32]byte      `cbor:"2,keyasint,omitzero"` // zero: given up
+}
+
+// A Ring holds the keys of this node, in memory and in node.key. One process has it open at a time. It is safe for concurrent
+// use and prints as "[secret]".
+type Ring struct {
+	dir    *folder
+	lock   *os.File
+	unlock Unlock
+	to     seal.Recipient // node.key is sealed to it
+	local  *seal.Cipher
+
+	mu        sync.Mutex
+	closed    bool
+	rec       nodeRecord
+	key       *protocol.PrivateKey
+	identity  seal.Identity
+	audiences map[protocol.Hash]*seal.Cipher
+}
+
+// Create makes the keys of a new node in dir, which it makes where it is missing. ErrExists if a node is there. The work factor
+// is that of seal.SealPassphrase and matters only for a typed passphrase.
+func Create(dir string, u Unlock, workFactor int) (*Ring, error) {
+	f, err := createKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRing(f, u)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.create(workFactor); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("making the node's keys: %w", err)
+	}
+	return r, nil
+}
+
+// Open opens the keys of the node in dir. Errors to tell apart: ErrNoKey, ErrWrongUnlock or seal.ErrWrongPassphrase, ErrUnsafe,
+// ErrInUse; seal.ErrDamaged if node.key is not whole.
+func Open(dir string, u Unlock) (*Ring, error) {
+	f, err := openKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRing(f, u)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.load(); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("opening the node's keys: %w", err)
+	}
+	return r, nil
+}
+
+// newRing takes the lock of the folder, which it closes on an error.
+func newRing(f *folder, u Unlock) (*Ring, error) {
+	lock, err := f.root.Open(".")
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		f.close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s: %w", f.path, ErrInUse)
+		}
+		return nil, fmt.Errorf("locking %s: %w", f.path, err)
+	}
+	f.clean(nodeKey)
+	return &Ring{dir: f, lock: lock, unlock: u, audiences: map[protocol.Hash]*seal.Cipher{}}, nil
+}
+
+func (r *Ring) create(workFactor int) error {
+	if r.dir.has(nodeKey) {
+		return fmt.Errorf("%s %w", r.dir.file(nodeKey), ErrExists)
+	}
+	id, err := r.unlock.identity(r.dir, true, workFactor)
+	if err != nil {
+		return err
+	}
+	r.unlocked(id)
+	rec := nodeRecord{Version: nodeRecordVersion, Local: newKey(), Badger: newKey()}
+	if err := rec.renew(); err != nil {
+		return err
+	}
+	if err := r.write(&rec, r.dir.create); err != nil {
+		return err
+	}
+	return r.adopt(rec)
+}
+
+func (r *Ring) load() error {
+	text, err := r.dir.read(nodeKey)
+	if err != nil {
+		return err
+	}
+	id, err := r.unlock.identity(r.dir, false, 0)
+	if err != nil {
+		return err
+	}
+	r.unlocked(id)
+	plain, err := seal.UnarmorWith(text, id)
+	if errors.Is(err, seal.ErrNotRecipient) {
+		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), ErrWrongUnlock)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), err)
+	}
+	defer clear(plain)
+	var rec nodeRecord
+	if err := protocol.Unmarshal(plain, &rec); err != nil {
+		return fmt.Errorf("%s: this version cannot read it; a newer one may have written it", r.dir.file(nodeKey))
+	}
+	if err := rec.check(); err != nil {
+		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), err)
+	}
+	return r.adopt(rec)
+}
+
+// unlocked keeps what is needed to write node.key again, and lets go of the secret that opens it.
+func (r *Ring) unlocked(id seal.Identity) {
+	r.to = id.Recipient()
+	r.unlock.id, r.unlock.passphrase = seal.Identity{}, ""
+}
+
+func (rec *nodeRecord) check() error {
+	var zero [32]byte
+	switch {
+	case rec.Version != nodeRecordVersion:
+		return fmt.Errorf("version %d: this program reads version %d", rec.Version, nodeRecordVersion)
+	case rec.Sign == zero || rec.Transport == zero || rec.Local == zero || rec.Badger == zero:
+		return errors.New("a key is missing")
+	case len(rec.Audiences) > MaxAudiences || len(rec.Former) > MaxFormer:
+		return errors.New("too many audiences or former keys")
+	}
+	for i, a := range rec.Audiences {
+		if i > 0 && bytes.Compare(rec.Audiences[i-1].Tag[:], a.Tag[:]) >= 0 {
+			return errors.New("audiences are out of order")
+		}
+	}
+	return nil
+}
+
+// renew gives the record new seeds and a new identity. Data keys stay.
+func (rec *nodeRecord) renew() error {
+	id, err := seal.GenerateIdentity()
+	if err != nil {
+		return err
+	}
+	rec.Identity, rec.Sign, rec.Transport = id.Secret(), newKey(), newKey()
+	return nil
+}
+
+// adopt makes rec the record of the ring, after it was read or written. The caller owns the ring or holds its lock.
+func (r *Ring) adopt(rec nodeRecord) error {
+	key, err := protocol.KeyFromSeed(protocol.Ed25519, rec.Sign)
+	if err != nil {
+		return err
+	}
+	id, err := seal.ParseIdentity(rec.Identity)
+	if err != nil {
+		return err
+	}
+	r.rec, r.key, r.identity = rec, key, id
+	if r.local == nil {
+		r.local = seal.NewCipher(rec.Local)
+	}
+	return nil
+}
+
+func (r *Ring) write(rec *nodeRecord, put func(string, []byte) error) error {
+	plain, err := protocol.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	text, err := seal.ArmorTo(plain, r.to)
+	if err != nil {
+		return err
+	}
+	return put(nodeKey, text)
+}
+
+// Close forgets the keys and lets other processes have them. Ciphers that were handed out go on working.
+func (r *Ring) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	clear(r.rec.Audiences)
+	r.rec, r.identity = nodeRecord{}, seal.Identity{}
+	clear(r.audiences)
+	err := r.lock.Close()
+	r.dir.close()
+	return err
+}
+
+// NodeKey returns the key that signs for this node.
+func (r *Ring) NodeKey() *protocol.PrivateKey {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.key
+}
+
+// KID returns the id of the node's key.
+func (r *Ring) KID() protocol.KID { return r.NodeKey().Public().ID() }
+
+// Former returns the ids of the signing keys that [Ring.ReplaceNode] replaced, the oldest first.
+func (r *Ring) Former() []protocol.KID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.rec.Former)
+}
+
+// TransportSeed returns the seed of the libp2p peer key. The ring must be open.
+func (r *Ring) TransportSeed() [32]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mustBeOpen()
+	return r.rec.Transport
+}
+
+// PeerKey returns the libp2p peer key. The ring must be open.
+func (r *Ring) PeerKey() ed25519.PrivateKey {
+	seed := r.TransportSeed()
+	defer clear(seed[:])
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// BadgerKey returns the key of the database's own encryption, which hides its keys. The ring must be open.
+func (r *Ring) BadgerKey() [32]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mustBeOpen()
+	return r.rec.Badger
+}
+
+// mustBeOpen keeps a caller from using a key of zeros.
+func (r *Ring) mustBeOpen() {
+	if r.closed {
+		panic("keyring: a key was asked of a closed ring")
+	}
+}
+
+// Recipient returns the age recipient for what is sealed to this node: the text for its place in the manifest.
+func (r *Ring) Recipient() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mustBeOpen()
+	return r.identity.Recipient().String()
+}
+
+// Unseal returns a reader of what was sealed to this node's recipient. See package seal on reading a stream.
+func (r *Ring) Unseal(sealed io.Reader) (io.Reader, error) {
+	r.mu.Lock()
+	id := r.identity
+	r.mu.Unlock()
+	return seal.Open(sealed, id)
+}
+
+// Local returns the cipher of this node's own values.
+func (r *Ring) Local() *seal.Cipher { return r.local }
+
+// Audience returns the cipher of an audience. The first call for a tag makes its data key, which is durable when the call
+// returns. ErrDropped if the key was given up.
+func (r *Ring) Audience(tag protocol.Hash) (*seal.Cipher, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.audiences[tag]; ok {
+		return c, nil
+	}
+	i, found := r.find(tag)
+	switch {
+	case r.closed:
+		return nil, ErrClosed
+	case !found:
+		if err := r.setAudience(audienceKey{Tag: tag, Key: newKey()}); err != nil {
+			return nil, fmt.Errorf("keeping the key of a new audience: %w", err)
+		}
+	case r.rec.Audiences[i].Key == [32]byte{}:
+		return nil, ErrDropped
+	}
+	c := seal.NewCipher(r.rec.Audiences[i].Key)
+	r.audiences[tag] = c
+	return c, nil
+}
+
+// DropAudience forgets the data key of an audience, durably: what is sealed under it cannot be read any more (see the package's
+// note on older copies), and [Ring.Audience] answers ErrDropped. Ciphers that were handed out before must be dropped by their
+// holders.
+func (r *Ring) DropAudience(tag protocol.Hash) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if err := r.setAudience(audienceKey{Tag: tag}); err != nil {
+		return fmt.Errorf("dropping the key of an audience: %w", err)
+	}
+	delete(r.audiences, tag)
+	return nil
+}
+
+// ReviveAudience makes a new data key for an audience that was dropped, as when a team comes back to a room. What was sealed
+// under the old key stays unreadable. An audience that was not dropped stays as it is.
+func (r *Ring) ReviveAudience(tag protocol.Hash) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if i, found := r.find(tag); found && r.rec.Audiences[i].Key != [32]byte{} {
+		return nil
+	}
+	return r.setAudience(audienceKey{Tag: tag, Key: newKey()})
+}
+
+// setAudience puts a into the record and writes it. Nothing changes on an error. The caller holds the lock.
+func (r *Ring) setAudience(a audienceKey) error {
+	rec := r.rec
+	i, found := r.find(a.Tag)
+	if found {
+		rec.Audiences = slices.Clone(rec.Audiences)
+		rec.Audiences[i] = a
+	} else if len(rec.Audiences) < MaxAudiences {
+		rec.Audiences = slices.Insert(slices.Clone(rec.Audiences), i, a)
+	} else {
+		return fmt.Errorf("this node knows %d audiences already, and no more than that", MaxAudiences)
+	}
+	if err := r.write(&rec, r.dir.replace); err != nil {
+		return err
+	}
+	clear(r.rec.Audiences)
+	r.rec = rec
+	return nil
+}
+
+// find returns where the tag is in the record, or belongs.
+func (r *Ring) find(tag protocol.Hash) (int, bool) {
+	return slices.BinarySearchFunc(r.rec.Audiences, tag, func(a audienceKey, t protocol.Hash) int {
+		return bytes.Compare(a.Tag[:], t[:])
+	})
+}
+
+func newKey() (k [32]byte) {
+	rand.Read(k[:]) // never fails: crypto/rand ends the program instead
+	return k
+}
+
+// ReplaceNode gives the node a new signing key, peer key and age identity, after a restore, a clone or a theft. The data keys
+// stay, so that the store stays readable. An officer must certify the new keys, and the node be started anew with them. What
+// was sealed to the former recipient can no longer be opened.
+func (r *Ring) ReplaceNode() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	rec := r.rec
+	if len(rec.Former) >= MaxFormer {
+		return fmt.Errorf("this node was replaced %d times already: make a new one", MaxFormer)
+	}
+	rec.Former = append(slices.Clone(rec.Former), r.key.Public().ID())
+	if err := rec.renew(); err != nil {
+		return err
+	}
+	if err := r.write(&rec, r.dir.replace); err != nil {
+		return fmt.Errorf("replacing the node's keys: %w", err)
+	}
+	return r.adopt(rec)
+}
+
+// OnDisk is [Unlock.OnDisk] of the secret that opened the ring, for the directory above that of the keys.
+func (r *Ring) OnDisk() bool { return r.unlock.OnDisk(filepath.Dir(r.dir.path)) }
+
+// Where is [Unlock.Where] of the secret that opened the ring, for the directory above that of the keys.
+func (r *Ring) Where() string { return r.unlock.Where(filepath.Dir(r.dir.path)) }
+
+// Format implements fmt.Formatter, so that no verb prints a key.
+func (*Ring) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
