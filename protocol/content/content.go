@@ -12,7 +12,7 @@ import (
 // Limits of what is kept from one document.
 const (
 	MaxTitle      = 200       // runes of a title
-	MaxDepth      = 64        // nesting of JSON objects and arrays; deeper is an error
+	MaxDepth      = 80        // nesting of JSON objects and arrays; deeper is an error. A valid CSAF 2.1 document reaches 68
 	MaxString     = 64 << 10  // bytes of one JSON string that are kept; the rest is searched for terms, not kept
 	MaxMarkings   = 1024      // distinct markings referred to, and as many defined, in one STIX document; more is an error
 	MaxLine       = 64 << 10  // bytes of a line of text that are looked at together; a longer one is read in overlapping parts

@@ -44,10 +44,15 @@ func (x *indexer) word(p []byte) {
 
 // parts reports the parts of a compound word.
 func (x *indexer) parts(p []byte) {
-	for _, part := range bytes.FieldsFunc(p, isConnector) {
-		if utf8.RuneCount(part) <= MaxWord {
-			x.folded(part)
+	for len(p) > 0 {
+		n := bytes.IndexFunc(p, isConnector)
+		if n < 0 {
+			n = len(p)
 		}
+		if utf8.RuneCount(p[:n]) <= MaxWord {
+			x.folded(p[:n])
+		}
+		p = p[min(n+1, len(p)):]
 	}
 }
 

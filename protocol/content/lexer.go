@@ -13,11 +13,11 @@ import (
 type lexer struct {
 	in *input
 
-	str   []byte            // last string, decoded; valid until the next call. Only its beginning if long
-	long  bool              // the last string was longer than MaxString, and went to spill
-	spill func(part []byte) // may be nil
-	kept  []byte            // backs str where decoding or joining was needed
-	head  []byte            // beginning of a long string
+	str   []byte   // last string, decoded; valid until the next call. Only its beginning if long
+	long  bool     // the last string was longer than MaxString, and went to spill
+	spill *indexer // gets the parts of a long string; may be nil
+	kept  []byte   // backs str where decoding or joining was needed
+	head  []byte   // beginning of a long string
 }
 
 // fail reports malformed input at the current byte, or the reader's own error if that is why it ended.
@@ -99,7 +99,7 @@ func (l *lexer) string() error {
 			if l.long {
 				l.str = l.head
 				if l.spill != nil {
-					l.spill(l.kept)
+					l.spill.feed(l.kept)
 				}
 			}
 			return nil
@@ -142,7 +142,7 @@ func (l *lexer) keep(p []byte) {
 			l.head = append(l.head[:0], l.kept[:4*MaxTitle]...)
 		}
 		if l.spill != nil {
-			l.spill(l.kept)
+			l.spill.feed(l.kept)
 		}
 		l.kept = l.kept[:0]
 	}

@@ -13,6 +13,8 @@ const maxRun = 4096
 var (
 	isDelim = byteSet("\"'`<>|\x7f", 0, 0x20) // never part of an indicator
 	isSplit = byteSet(",;()[]{}=&!?*#~^$", 1, 0)
+	isEdge  = byteSet(`.-/\+@%_`, 1, 0) // not at the ends of an indicator or word
+	isJoint = byteSet(`/:\@%`, 1, 0)    // between the words of a path and the like
 	isHex   = byteSet("0123456789abcdefABCDEF", 1, 0)
 	isDigit = byteSet("0123456789", 1, 0)
 	isAlnum = byteSet("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 1, 0)
@@ -204,9 +206,11 @@ func (x *indexer) pieces(p []byte) {
 
 // trim removes punctuation around p. Colons are left where they are part of an IPv6 address.
 func trim(p []byte) []byte {
-	p = bytes.Trim(p, `.-/\+@%_`)
-	for len(p) > 0 && p[len(p)-1] == ':' && !bytes.HasSuffix(p, []byte("::")) {
-		p = bytes.TrimRight(p[:len(p)-1], `.-/\+@%_`)
+	for len(p) > 0 && isEdge[p[0]] {
+		p = p[1:]
+	}
+	for len(p) > 0 && (isEdge[p[len(p)-1]] || p[len(p)-1] == ':' && !bytes.HasSuffix(p, []byte("::"))) {
+		p = p[:len(p)-1]
 	}
 	return p
 }
@@ -220,9 +224,9 @@ func (x *indexer) piece(p []byte) {
 		return
 	}
 	for len(p) > 0 {
-		i := bytes.IndexAny(p, `/:\@%`)
-		if i < 0 {
-			i = len(p)
+		i := 0
+		for i < len(p) && !isJoint[p[i]] {
+			i++
 		}
 		if q := trim(p[:i]); len(q) > 0 && !isMachineText(q) && !x.whole(q) && !x.address(q) {
 			x.word(q)

@@ -82,21 +82,17 @@ func newIndexer(visit func(Term)) *indexer {
 	return x
 }
 
-// spill returns where the parts of a long string at p go.
-func (x *indexer) spill(p place) func([]byte) {
+// forPlace is x if strings at p are searched for terms, and anybody wants them; else nil.
+func (x *indexer) forPlace(p place) *indexer {
 	if x.visit == nil || !scanned(p) {
 		return nil
 	}
-	return x.feed
+	return x
 }
 
 // report passes a term on, unless it was reported recently or the document had too many.
 func (x *indexer) report(k Kind, value []byte) {
-	var h maphash.Hash
-	h.SetSeed(x.seed)
-	h.WriteByte(byte(k))
-	h.Write(value)
-	sum := h.Sum64()
+	sum := maphash.Bytes(x.seed, value) + uint64(k)
 	if _, ok := x.young[sum]; ok {
 		return
 	}

@@ -33,13 +33,16 @@ func readText(in *input, name string, terms *indexer) (Info, error) {
 	for {
 		data := in.buf[in.pos:in.end]
 		limit := min(len(data), MaxLine)
-		i := bytes.IndexAny(data[min(searched, limit):limit], "\r\n")
+		i := min(searched, limit)
+		for i < limit && data[i] != '\n' && data[i] != '\r' {
+			i++
+		}
 		var line []byte
 		next, ended := 0, true
 		switch {
-		case i >= 0:
-			line = data[:min(searched, limit)+i]
-			next = len(line) + 1
+		case i < limit:
+			line = data[:i]
+			next = i + 1
 		case limit == MaxLine:
 			line = wholeRunes(data[:limit])
 			next, ended = len(line)-lineOverlap, false

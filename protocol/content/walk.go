@@ -90,7 +90,7 @@ func (w *walker) value(p place) error {
 	case '[':
 		return w.array(p)
 	case '"':
-		w.spill = w.terms.spill(p)
+		w.spill = w.terms.forPlace(p)
 		if err := w.string(); err != nil {
 			return err
 		}
