@@ -1,0 +1,267 @@
+package control
+
+import (
+	"time"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// A TeamRef names a team.
+type TeamRef struct {
+	ID      protocol.TeamID `json:"id"`
+	Name    string          `json:"name"`
+	Country string          `json:"country,omitempty"`
+}
+
+// An Audience is whom a message is for. ID is null for the community, which has none.
+type Audience struct {
+	Kind string  `json:"kind"`
+	ID   *string `json:"id"`
+	Name string  `json:"name"`
+}
+
+// A Message is the header of one message, as inbox, search, show and watch give it.
+type Message struct {
+	ID           protocol.Hash   `json:"id"`
+	Author       TeamRef         `json:"author"`
+	TLP          tlp.Label       `json:"tlp"`
+	Audience     Audience        `json:"audience"`
+	Kind         string          `json:"kind"`
+	Title        *string         `json:"title"` // null where only a person can open it
+	Format       string          `json:"format"`
+	Created      time.Time       `json:"created"`  // by the author's clock
+	Received     time.Time       `json:"received"` // by this node's
+	Urgent       bool            `json:"urgent"`
+	Size         uint64          `json:"size"`     // bytes of the content
+	Complete     bool            `json:"complete"` // the content is here
+	File         string          `json:"file,omitempty"`
+	N            uint64          `json:"n"` // arrival number at this node: the place to resume a watch
+	Node         protocol.KID    `json:"node"`
+	Seq          uint64          `json:"seq"`
+	Supersedes   *protocol.Hash  `json:"supersedes,omitempty"`
+	SupersededBy *protocol.Hash  `json:"superseded_by,omitempty"`
+	Quarantined  string          `json:"quarantined,omitempty"` // why it is held back
+	Refs         []protocol.Hash `json:"refs,omitempty"`
+}
+
+// A Node is one server of a team.
+type Node struct {
+	ID        protocol.KID `json:"id"`
+	Name      string       `json:"name"`
+	Peer      string       `json:"peer,omitempty"`
+	Addresses []string     `json:"addresses,omitempty"`
+	Connected bool         `json:"connected"`
+	LastSeen  *time.Time   `json:"last_seen,omitempty"`
+	Revoked   bool         `json:"revoked,omitempty"`
+	LastError string       `json:"last_error,omitempty"` // of the last attempt to connect
+	Software  string       `json:"software,omitempty"`
+	LatencyMS float64      `json:"latency_ms,omitempty"`
+	Feed      Feed         `json:"feed"`
+}
+
+// A Feed says how far a node's messages are held here, and how far the node itself said they reach.
+type Feed struct {
+	Held     uint64     `json:"held"`              // without a gap up to here
+	Newest   uint64     `json:"newest"`            // the newest one held
+	Said     uint64     `json:"said"`              // the newest one by the node's last signed word
+	SaidAt   *time.Time `json:"said_at,omitempty"` // of that word
+	Complete bool       `json:"complete"`          // nothing that the node spoke of is missing
+	Forked   bool       `json:"forked,omitempty"`  // the node said two things in one place
+}
+
+// A Team is what this node knows of a team. State is unknown, introduced, verified, disputed, stale or blocked.
+type Team struct {
+	TeamRef
+	State       string            `json:"state"`
+	Fingerprint string            `json:"fingerprint"`
+	Self        bool              `json:"self,omitempty"`
+	Why         string            `json:"why,omitempty"` // of a state that hinders, in words
+	Added       *time.Time        `json:"added,omitempty"`
+	Verified    *time.Time        `json:"verified,omitempty"`
+	Method      string            `json:"method,omitempty"`
+	Attestors   []protocol.TeamID `json:"attested_by,omitempty"`
+	Nodes       []Node            `json:"nodes"`
+	Officers    []Officer         `json:"officers,omitempty"`
+	Expires     *time.Time        `json:"manifest_expires,omitempty"`
+	Card        *Card             `json:"card,omitempty"`
+	Claim       string            `json:"claim,omitempty"` // which entry of its constituency was asked for
+}
+
+// An Officer is a person who signs a team's trust acts.
+type Officer struct {
+	Name string         `json:"name"`
+	Key  protocol.KID   `json:"key"`
+	Acts []protocol.Act `json:"acts,omitempty"` // empty: all
+}
+
+// A Card is a team's card in the words that a person edits.
+type Card struct {
+	Name         string                `json:"name"`
+	Country      string                `json:"country"`
+	FullName     string                `json:"full_name,omitempty"`
+	Host         string                `json:"host,omitempty"`
+	Address      string                `json:"address,omitempty"`
+	TimeZone     string                `json:"time_zone,omitempty"`
+	Hours        string                `json:"hours,omitempty"`
+	Phones       []protocol.Contact    `json:"phones,omitempty"`
+	Mails        []protocol.Contact    `json:"mails,omitempty"`
+	Web          string                `json:"web,omitempty"`
+	Languages    []string              `json:"languages,omitempty"`
+	Services     []string              `json:"services,omitempty"`
+	Constituency protocol.Constituency `json:"constituency,omitzero"`
+	Links        []protocol.Link       `json:"links,omitempty"`
+}
+
+// CardOf returns the editable part of a card record.
+func CardOf(c *protocol.Card) *Card {
+	if c == nil {
+		return nil
+	}
+	return &Card{Name: c.Name, Country: c.Country, FullName: c.FullName, Host: c.Host, Address: c.Address, TimeZone: c.TimeZone,
+		Hours: c.Hours, Phones: c.Phones, Mails: c.Mails, Web: c.Web, Languages: c.Languages, Services: c.Services,
+		Constituency: c.Constituency, Links: c.Links}
+}
+
+// Fill writes the editable part into a card record.
+func (c *Card) Fill(r *protocol.Card) {
+	r.Name, r.Country, r.FullName, r.Host, r.Address = c.Name, c.Country, c.FullName, c.Host, c.Address
+	r.TimeZone, r.Hours, r.Phones, r.Mails, r.Web = c.TimeZone, c.Hours, c.Phones, c.Mails, c.Web
+	r.Languages, r.Services, r.Constituency, r.Links = c.Languages, c.Services, c.Constituency, c.Links
+}
+
+// A Draft is a message to be sent. Its content goes beside it.
+type Draft struct {
+	To         string        // audience: community
+	Label      tlp.Label     // Unset: the content's own
+	Urgent     bool          //
+	Name       string        // of the file, may be empty
+	Supersedes protocol.Hash // of a correction
+	DryRun     bool          // judge and answer, but send nothing
+	// size and hash of the content, set by Send.
+	size int64
+	hash protocol.Hash
+}
+
+// A Reader is one node that will be able to read a message.
+type Reader struct {
+	Team      protocol.TeamID `json:"team"`
+	Name      string          `json:"name"` // of the team
+	Node      protocol.KID    `json:"node"`
+	NodeName  string          `json:"node_name"`
+	Connected bool            `json:"connected"`
+	Self      bool            `json:"self,omitempty"`
+}
+
+// A Sent is a message that was accepted for delivery, or would be. ID is null after a dry run.
+type Sent struct {
+	ID       *protocol.Hash `json:"id"`
+	TLP      *tlp.Label     `json:"tlp"` // null in a preview without a label
+	Audience Audience       `json:"audience"`
+	Readers  []Reader       `json:"readers"`
+	Title    string         `json:"title,omitempty"`
+	Format   string         `json:"format,omitempty"`
+	File     string         `json:"file,omitempty"`
+	Note     string         `json:"note,omitempty"` // what else a sender should know about who may read
+	DryRun   bool           `json:"dry_run,omitempty"`
+}
+
+// A Peer is a node of another team.
+type Peer struct {
+	Team      protocol.TeamID `json:"team"`
+	Name      string          `json:"name"` // of the team
+	State     string          `json:"state"`
+	Node      protocol.KID    `json:"node"`
+	NodeName  string          `json:"node_name,omitempty"`
+	Connected bool            `json:"connected"`
+	LastSeen  *time.Time      `json:"last_seen,omitempty"`
+	LastError string          `json:"last_error,omitempty"`
+	Addresses []string        `json:"addresses,omitempty"`
+	Feed      Feed            `json:"feed"`
+}
+
+// StoreStatus sizes the store.
+type StoreStatus struct {
+	Messages  uint64 `json:"messages"`
+	Bytes     uint64 `json:"bytes"`
+	DiskBytes uint64 `json:"disk_bytes"`
+	Unindexed uint64 `json:"unindexed"` // messages that cannot be found by search yet
+	Damaged   uint64 `json:"damaged"`   // values found damaged since the start; they are fetched again
+}
+
+// CatchUp says how far this node is with fetching what it missed.
+type CatchUp struct {
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"` // 0: nothing is known to be missing
+}
+
+// A Status says how the node is.
+type Status struct {
+	Team      TeamRef      `json:"team"`
+	Node      protocol.KID `json:"node"`
+	NodeName  string       `json:"node_name"`
+	PeerID    string       `json:"peer_id"` // of libp2p
+	Running   bool         `json:"running"`
+	Listening []string     `json:"listening"`
+	Peers     []Peer       `json:"peers"`
+	Store     StoreStatus  `json:"store"`
+	Signing   string       `json:"signing"` // "ok", or why this node does not sign
+	Unlock    string       `json:"unlock"`  // where the unlock secret came from: file, credential, typed
+	LastN     uint64       `json:"last_n"`
+	CatchUp   CatchUp      `json:"catch_up"`
+	Home      string       `json:"home"`
+	Version   string       `json:"version"`
+	Started   *time.Time   `json:"started,omitempty"`
+}
+
+// Own are this team's own records, from which a ceremony makes the next ones. Records are in their wire form.
+type Own struct {
+	Root       []byte        `json:"root"`
+	RootID     protocol.Hash `json:"root_id"`
+	Manifest   []byte        `json:"manifest"`
+	ManifestID protocol.Hash `json:"manifest_id"`
+	Card       []byte        `json:"card"`
+	Node       []byte        `json:"node"` // this node's entry for a manifest
+}
+
+// Replacement is this node's new entry for a manifest after its keys were replaced, and the cut-offs for its old feeds, not
+// yet signed.
+type Replacement struct {
+	Node    []byte   `json:"node"`
+	Old     []byte   `json:"old,omitempty"`
+	Cutoffs [][]byte `json:"cutoffs"`
+}
+
+// A Finding is one thing that doctor has to say. Level is ok, warn or bad.
+type Finding struct {
+	Level string `json:"level"`
+	Text  string `json:"text"`
+	Next  string `json:"next,omitempty"` // what to do
+}
+
+// A FsckReport sums up a check of everything stored.
+type FsckReport struct {
+	Clean    bool     `json:"clean"`
+	Checked  uint64   `json:"checked"`
+	Messages uint64   `json:"messages"`
+	Damaged  uint64   `json:"damaged"`
+	Repaired uint64   `json:"repaired"`
+	Problems []string `json:"problems,omitempty"`
+}
+
+// fsckLine is one line of the stream of a check.
+type fsckLine struct {
+	Done   int         `json:"done"`
+	Total  int         `json:"total"`
+	Report *FsckReport `json:"report,omitempty"`
+}
+
+// A Query selects messages for Inbox. Zero fields select all.
+type Query struct {
+	Label  tlp.Label
+	From   string // a team: name or beginning of an id
+	Since  time.Time
+	After  uint64 // arrival number
+	Limit  int    // the newest that many; 0: all
+	Urgent bool
+}

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/entente-network/entente/trust"
+)
+
+// A Finding is one thing that doctor has to say.
+type Finding struct {
+	Level Level
+	Text  string
+	Next  string // what to do, may be empty
+}
+
+// A Level says how bad a finding is.
+type Level string
+
+// The levels.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn"
+	Bad  Level = "bad"
+)
+
+// Doctor says in words why messages may not arrive: for one team, or, with "", for this node and all teams.
+func (n *Node) Doctor(team string) ([]Finding, error) {
+	s, err := n.Status()
+	if err != nil {
+		return nil, err
+	}
+	var fs []Finding
+	add := func(l Level, text, next string) { fs = append(fs, Finding{l, text, next}) }
+	if team != "" {
+		t, err := n.Team(team)
+		if err != nil {
+			return nil, err
+		}
+		n.examine(t, add)
+		return fs, nil
+	}
+	if s.Stopped != "" {
+		add(Bad, "this node does not sign: "+s.Stopped, "when it has caught up with the others, certify a new node key: entente node replace")
+	}
+	if s.Store.Damaged > 0 {
+		add(Warn, fmt.Sprintf("%d stored values are damaged; what can be fetched from others is fetched again", s.Store.Damaged),
+			"check everything with entente fsck, and the disk with its own tools")
+	}
+	if c := s.CatchUp; c.Done < c.Total {
+		add(Warn, fmt.Sprintf("catching up: %d of %d messages", c.Done, c.Total), "")
+	}
+	if m := s.Team.Manifest; m != nil {
+		left := time.Unix(int64(m.Expires), 0).Sub(n.now())
+		switch {
+		case left < 0:
+			add(Bad, "this team's manifest has expired: others treat the team as stale", "renew it: entente node renew")
+		case left < 30*24*time.Hour:
+			add(Warn, fmt.Sprintf("this team's manifest expires in %d days", int(left.Hours()/24)), "renew it: entente node renew")
+		}
+	}
+	if s.Team.Why != "" {
+		add(Warn, "about this team's own records: "+s.Team.Why, "")
+	}
+	if s.Running && len(s.Listening) == 0 {
+		add(Bad, "this node listens nowhere", "see listen in config.json")
+	}
+	if len(s.Others) == 0 {
+		add(Warn, "no other team is known", "exchange introductions: entente introduction, entente team add")
+	}
+	for _, t := range s.Others {
+		n.examine(t, add)
+	}
+	if len(fs) == 0 {
+		add(OK, "everything is in order", "")
+	}
+	return fs, nil
+}
+
+// examine says what stands between this node and one team.
+func (n *Node) examine(t TeamInfo, add func(Level, string, string)) {
+	switch t.State {
+	case trust.Blocked:
+		add(Warn, t.Name+" is blocked: nothing is exchanged with it", "entente team unblock, if that is not wanted any more")
+		return
+	case trust.Unknown:
+		add(Warn, t.Name+" is not introduced: "+t.Why, "ask it for its introduction, or two verified colleagues for their word")
+		return
+	case trust.Disputed, trust.Stale:
+		add(Bad, fmt.Sprintf("%s is %s: %s. Nothing new is exchanged with it", t.Name, t.State, t.Why), "call the team")
+	}
+	connected := false
+	for _, v := range t.Nodes {
+		if v.Revoked {
+			continue
+		}
+		f := v.Feed
+		switch {
+		case f.Forked:
+			add(Bad, fmt.Sprintf("node %s of %s signed two different messages for one place: its store was restored, or its key is in other hands", v.Name, t.Name),
+				"tell the team: its officer has to replace the node's key")
+		case f.Said > f.Held:
+			add(Warn, fmt.Sprintf("%d messages of %s are missing: it said at %s that it has sent %d, and %d are held without a gap",
+				f.Said-f.Held, t.Name, f.SaidAt.Format(time.RFC3339), f.Said, f.Held), "they are fetched as soon as somebody who has them is connected")
+		case f.Beyond > f.Held:
+			add(Warn, fmt.Sprintf("messages of %s are missing between %d and %d", t.Name, f.Held+1, f.Beyond), "they are fetched as soon as somebody who has them is connected")
+		case f.Said > 0:
+			add(OK, fmt.Sprintf("%s: all %d messages that it spoke of at %s are here", t.Name, f.Said, f.SaidAt.Format(time.RFC3339)), "")
+		}
+		if v.Connected {
+			connected = true
+			if v.Skew > time.Minute || v.Skew < -time.Minute {
+				add(Warn, fmt.Sprintf("the clocks of %s and of this node differ by %s", t.Name, v.Skew.Abs().Round(time.Second)), "set the wrong one: messages from the future wait unseen")
+			}
+			continue
+		}
+		if !n.started.Load() {
+			continue
+		}
+		why := v.LastErr
+		if why == "" {
+			why = "not tried yet"
+		}
+		add(Warn, fmt.Sprintf("node %s of %s is not connected: %s", v.Name, t.Name, why), reachHint(v))
+	}
+	if connected {
+		add(OK, t.Name+" is connected", "")
+	}
+}
+
+func reachHint(v NodeView) string {
+	if len(v.Addrs) == 0 {
+		return "it told no address: it has to connect to this node, or send a new introduction"
+	}
+	return fmt.Sprintf("its addresses are %v; ask whether it has added this team, and whether a firewall is between", v.Addrs)
+}

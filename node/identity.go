@@ -1,0 +1,408 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/trust"
+)
+
+// loadBook replays the stored identity records and own acts into the book.
+func (n *Node) loadBook() error {
+	var es []*protocol.Envelope
+	if err := n.st.Records(func(_ protocol.TeamID, e *protocol.Envelope) error {
+		es = append(es, e)
+		return nil
+	}); err != nil {
+		return err
+	}
+	acts, err := n.st.Acts()
+	if err != nil {
+		return err
+	}
+	for _, a := range acts {
+		n.book.Act(a)
+	}
+	drop, errs := n.book.Load(es, n.now())
+	for _, err := range errs {
+		n.log.Warn("a stored identity record no longer counts", "err", err)
+	}
+	return n.st.DeleteRecords(drop...)
+}
+
+// An admission is what a peer may do, by the state of its team.
+type admission struct {
+	team      protocol.TeamID
+	community bool // gets and gives messages, beside identity records
+}
+
+// admits says whether a node may connect: one of a team that this team knows as introduced or verified, or that was so and
+// has to hand over new records (stale, disputed), or of this team itself.
+func (n *Node) admits(p peer.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	_, ok := n.admitted[p]
+	return ok
+}
+
+// inCommunity says whether a peer's team may be given messages for the community.
+func (n *Node) inCommunity(p peer.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.admitted[p].community
+}
+
+// refreshAdmitted remakes what is cached of the book. n.mu is held.
+func (n *Node) refreshAdmitted() {
+	m, states := map[peer.ID]admission{}, map[protocol.TeamID]trust.State{}
+	for _, t := range n.book.Teams(n.now()) {
+		states[t.ID] = t.State
+		own := t.ID == n.team
+		if !own && !trust.MayConnect(t.State) {
+			continue
+		}
+		a := admission{team: t.ID, community: trust.Decide(trust.Question{Action: trust.Relay, Label: closest,
+			Audience: protocol.Community, Peer: t.State, Self: own}).Allowed}
+		for _, info := range n.book.Nodes(t.ID) {
+			id, err := peer.IDFromBytes(info.Node.Peer)
+			if err != nil || info.Revoked || id == n.peer || m[id].community && !a.community {
+				continue
+			}
+			m[id] = a
+		}
+	}
+	n.admitted, n.states = m, states
+}
+
+// peerState returns of which team a connected node is and how this team holds it; Unknown for a stranger.
+func (n *Node) peerState(p peer.ID) (protocol.TeamID, trust.State) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	a, ok := n.admitted[p]
+	if !ok {
+		return protocol.TeamID{}, trust.Unknown
+	}
+	return a.team, n.states[a.team]
+}
+
+// addRecord verifies one identity record and keeps it if it says something new. spread says whether colleagues should be
+// told: only of teams that this team vouches for to them.
+func (n *Node) addRecord(e *protocol.Envelope) (added, spread bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.now()
+	team, err := recordTeam(e)
+	if err != nil {
+		return false, false, err
+	}
+	added, drop, err := n.book.Add(e, now)
+	if err != nil || !added {
+		return false, false, err
+	}
+	if err := n.st.PutRecord(team, e); err != nil {
+		return true, false, err
+	}
+	if err := n.st.DeleteRecords(drop...); err != nil {
+		return true, false, err
+	}
+	n.afterBookChange()
+	return true, n.book.Shareable(team, now), nil
+}
+
+// recordTeam returns whose record it is: the subject, for an attestation.
+func recordTeam(e *protocol.Envelope) (protocol.TeamID, error) {
+	switch e.Type {
+	case protocol.TypeRoot:
+		r, err := protocol.Decode[protocol.Root](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		if r.Team.IsZero() {
+			return e.ID(), nil
+		}
+		return r.Team, nil
+	case protocol.TypeManifest:
+		r, err := protocol.Decode[protocol.Manifest](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		return r.Team, nil
+	case protocol.TypeCard:
+		r, err := protocol.Decode[protocol.Card](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		return r.Team, nil
+	case protocol.TypeAttest:
+		r, err := protocol.Decode[protocol.Attest](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		return r.Subject, nil
+	case protocol.TypeCutoff:
+		r, err := protocol.Decode[protocol.Cutoff](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		return r.Team, nil
+	case protocol.TypeAddress:
+		r, err := protocol.Decode[protocol.Address](e)
+		if err != nil {
+			return protocol.TeamID{}, err
+		}
+		return r.Team, nil
+	}
+	return protocol.TeamID{}, fmt.Errorf("%w: %s is no identity record", protocol.ErrMalformed, e.Type)
+}
+
+// afterBookChange remakes what depends on the book, and lets peers in and out accordingly. n.mu is held.
+func (n *Node) afterBookChange() {
+	before := n.admitted
+	n.refreshAdmitted()
+	if n.topic == nil {
+		return
+	}
+	for p, was := range before {
+		is, still := n.admitted[p]
+		if was.community && !is.community {
+			n.wg.Go(func() { n.topic.Forget(p) }) // it waits for the router, which may be asking for admission
+		}
+		if !still {
+			n.wg.Go(func() { _ = n.host.Network().ClosePeer(p) })
+		}
+	}
+	for p, is := range n.admitted {
+		if was := before[p]; is.community && !was.community {
+			n.wg.Go(func() { n.topic.Remember(p) })
+			n.peers.dialNow(p)
+		}
+	}
+}
+
+// AddTeam takes in an introduction that a person was handed. It is all or nothing: an introduction with one wrong record,
+// or one that contradicts what is known, changes nothing.
+func (n *Node) AddTeam(armored []byte, by string) (TeamInfo, error) {
+	b, err := protocol.Unarmor(armored)
+	if err != nil {
+		return TeamInfo{}, &RefusedError{Rule: "introduction", Reason: err.Error(),
+			Hint: "ask the team to send its introduction again; nothing was changed"}
+	}
+	es, err := b.Envelopes()
+	if err != nil {
+		return TeamInfo{}, &RefusedError{Rule: "introduction", Reason: err.Error(),
+			Hint: "ask the team to send its introduction again; nothing was changed"}
+	}
+	n.mu.RLock()
+	_, err = n.book.CheckIntroduction(es, b.Team, n.now())
+	n.mu.RUnlock()
+	if err != nil {
+		return TeamInfo{}, &RefusedError{Rule: "introduction", Reason: err.Error(),
+			Hint: "nothing was changed; call the team on a number that you know before you go on"}
+	}
+	if b.Team == n.team {
+		return TeamInfo{}, errors.New("this is your own team's introduction: hand it to others")
+	}
+	if err := n.act(trust.OwnAct{Team: b.Team, Kind: trust.ActAdded, At: n.now(), By: by}); err != nil {
+		return TeamInfo{}, err
+	}
+	for _, e := range es {
+		if _, _, err := n.addRecord(e); err != nil {
+			return TeamInfo{}, err
+		}
+	}
+	n.spreadTeam(b.Team)
+	return n.Team(b.Team.String())
+}
+
+// act keeps a decision of a person of this team and applies it.
+func (n *Node) act(a trust.OwnAct) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.st.PutAct(a); err != nil {
+		return err
+	}
+	n.book.Act(a)
+	n.afterBookChange()
+	return nil
+}
+
+// VerifyTeam records that a person compared the fingerprint with a person of the other team. A wrong one is a
+// *trust.FingerprintError inside a *RefusedError and changes nothing. attest, if not nil, tells colleagues.
+func (n *Node) VerifyTeam(id protocol.TeamID, fingerprint, method, by string, attest *protocol.Envelope) error {
+	n.mu.RLock()
+	_, known := n.book.Team(id, n.now())
+	n.mu.RUnlock()
+	if !known {
+		return fmt.Errorf("team %s: %w", id.Short(), ErrNotFound)
+	}
+	if err := trust.CheckFingerprint(id, fingerprint); err != nil {
+		return &RefusedError{Rule: "fingerprint", Reason: err.Error(), Err: err,
+			Hint: "nothing was changed. Read the digits to each other again; if they still differ, this introduction is not theirs: block it and call them on a number that you know"}
+	}
+	if attest != nil {
+		a, err := protocol.Decode[protocol.Attest](attest)
+		if err != nil {
+			return err
+		}
+		if a.Issuer != n.team || a.Subject != id {
+			return errors.New("the attestation is not this team's about that team")
+		}
+	}
+	if !slices.Contains(protocol.Methods(), method) {
+		return fmt.Errorf("method %.20q: want one of %v", method, protocol.Methods())
+	}
+	if err := n.act(trust.OwnAct{Team: id, Kind: trust.ActVerified, At: n.now(), By: by, Method: method}); err != nil {
+		return err
+	}
+	if attest != nil {
+		if _, _, err := n.addRecord(attest); err != nil {
+			return fmt.Errorf("the team is verified here, but the attestation for others was refused: %w", err)
+		}
+	}
+	n.spreadTeam(id)
+	return nil
+}
+
+// BlockTeam ends all exchange with a team, from now on and at once.
+func (n *Node) BlockTeam(id protocol.TeamID, by string) error {
+	if id == n.team {
+		return errors.New("a team cannot block itself")
+	}
+	return n.act(trust.OwnAct{Team: id, Kind: trust.ActBlocked, At: n.now(), By: by})
+}
+
+// UnblockTeam lets a blocked team back to what it was.
+func (n *Node) UnblockTeam(id protocol.TeamID, by string) error {
+	return n.act(trust.OwnAct{Team: id, Kind: trust.ActUnblocked, At: n.now(), By: by})
+}
+
+// Introduction returns this team's records as text to hand to another team.
+func (n *Node) Introduction() ([]byte, error) {
+	all, err := n.bundle(n.team)
+	if err != nil {
+		return nil, err
+	}
+	b := protocol.Bundle{Team: n.team}
+	for _, r := range all.Records {
+		if e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord); err == nil && e.Type != protocol.TypeAttest {
+			b.Records = append(b.Records, r)
+		}
+	}
+	return b.Armor(), nil
+}
+
+// bundle returns the kept records of a team, as many as fit.
+func (n *Node) bundle(team protocol.TeamID) (*protocol.Bundle, error) {
+	recs, err := n.st.TeamRecords(team, nil)
+	if err != nil {
+		return nil, err
+	}
+	b := &protocol.Bundle{Team: team}
+	size := 1 << 10
+	for _, r := range recs {
+		if size += len(r) + 8; size > protocol.MaxBundle || len(b.Records) == protocol.MaxRecords {
+			break
+		}
+		b.Records = append(b.Records, r)
+	}
+	return b, nil
+}
+
+// Own is what this team last said about itself: what a ceremony starts from.
+type Own struct {
+	RootID     protocol.Hash
+	Root       *protocol.Root
+	ManifestID protocol.Hash
+	Manifest   *protocol.Manifest
+	Card       *protocol.Card
+}
+
+// OwnRecords returns the team's current records.
+func (n *Node) OwnRecords() Own {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	t, _ := n.book.Team(n.team, n.now())
+	return Own{RootID: t.RootID, Root: t.Root, ManifestID: t.ManifestID, Manifest: t.Manifest, Card: t.Card}
+}
+
+// AddOwnRecords takes in the finished records of a ceremony of this team, in order, and spreads them.
+func (n *Node) AddOwnRecords(es []*protocol.Envelope) error {
+	for _, e := range es {
+		if e.Type == protocol.TypeAttest {
+			a, err := protocol.Decode[protocol.Attest](e)
+			if err != nil {
+				return err
+			}
+			if a.Issuer != n.team {
+				return errors.New("an attestation of another team")
+			}
+		} else if team, err := recordTeam(e); err != nil {
+			return err
+		} else if team != n.team {
+			return fmt.Errorf("a %s of another team", e.Type)
+		}
+		if _, _, err := n.addRecord(e); err != nil {
+			return err
+		}
+		n.publishRecord(e)
+	}
+	return n.signer.reconsider(n)
+}
+
+// spreadTeam tells colleagues of everything known about a team, if they may be told.
+func (n *Node) spreadTeam(id protocol.TeamID) {
+	n.mu.RLock()
+	ok := n.book.Shareable(id, n.now())
+	n.mu.RUnlock()
+	if !ok {
+		return
+	}
+	recs, err := n.st.TeamRecords(id, nil)
+	if err != nil {
+		return
+	}
+	for _, r := range recs {
+		if e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord); err == nil {
+			n.publishRecord(e)
+		}
+	}
+}
+
+func (n *Node) publishRecord(e *protocol.Envelope) {
+	if n.topic == nil {
+		return
+	}
+	if err := n.topic.Publish(context.Background(), e.Encode(), false); err != nil {
+		n.log.Debug("publishing a record", "type", e.Type, "err", err)
+	}
+}
+
+// signAddress signs where this node can be reached, if that changed or the last record is about to expire.
+func (n *Node) signAddress(addrs []string) error {
+	now := n.now()
+	n.mu.RLock()
+	info, ok := n.book.NodeOf(n.team, n.kid)
+	n.mu.RUnlock()
+	if !ok || info.Revoked {
+		return nil // not certified yet: an officer has to sign this node into the manifest first
+	}
+	if slices.Equal(info.Addrs, addrs) && info.AddrExpires.Sub(now) > 2*protocol.MaxAddressLife/3 {
+		return nil
+	}
+	e, err := protocol.Sign(&protocol.Address{Team: n.team, Node: n.kid, Seq: uint64(now.UnixMilli()), Addrs: addrs,
+		Issued: uint64(now.Unix()), Expires: uint64(now.Add(protocol.MaxAddressLife - time.Hour).Unix())}, n.ring.NodeKey())
+	if err != nil {
+		return err
+	}
+	if _, _, err := n.addRecord(e); err != nil {
+		return err
+	}
+	n.publishRecord(e)
+	return nil
+}

@@ -1,0 +1,302 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/trust"
+)
+
+// What is wrong with a parcel decides who is to blame for handing it over.
+var (
+	errNotOurs = errors.New("the author is not in this team's community") // nobody's fault
+	errDenied  = errors.New("policy refuses it")                          // the forwarder should have refused it too
+)
+
+// An arrival is a verified parcel on its way to the store.
+type arrival struct {
+	entry store.Entry
+	from  peer.ID
+}
+
+// openParcel verifies one community parcel wholly: encoding, author, signatures, audience, label. What it returns may be
+// stored, relayed and shown. An error that wraps neither errNotOurs nor errDenied is the fault of who handed it over.
+func (n *Node) openParcel(raw []byte, via string) (store.Entry, error) {
+	env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	return n.verifyParcel(env, raw, via)
+}
+
+func (n *Node) verifyParcel(env *protocol.Envelope, raw []byte, via string) (store.Entry, error) {
+	p, err := protocol.Decode[protocol.Parcel](env)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	info, state := n.author(p.Team, p.Node)
+	if info.Team.IsZero() {
+		return store.Entry{}, fmt.Errorf("%w: its node key is unknown here", errNotOurs)
+	}
+	if err := env.VerifyNode(info.Node.Key); err != nil {
+		return store.Entry{}, err
+	}
+	stEnv, st, err := p.OpenCommunity(info.Node.Key)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	own := p.Team == n.team
+	if d := trust.Decide(trust.Question{Action: trust.Receive, Label: st.Label, Audience: st.Audience.Kind, Peer: state, Self: own}); !d.Allowed {
+		if !mayAuthor(state, own) {
+			return store.Entry{}, fmt.Errorf("%w: %s", errNotOurs, d.Rule)
+		}
+		return store.Entry{}, fmt.Errorf("%w: %s", errDenied, d.Rule)
+	}
+	return store.Entry{Envelope: env, Raw: raw, Parcel: p, StatementID: stEnv.ID(), Statement: st, Node: info, Via: via}, nil
+}
+
+// author returns what is known of a node of a team, and how the team is held; the zero NodeInfo if it is not the team's.
+func (n *Node) author(team protocol.TeamID, k protocol.KID) (trust.NodeInfo, trust.State) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	info, ok := n.book.NodeOf(team, k)
+	if !ok {
+		return trust.NodeInfo{}, trust.Unknown
+	}
+	return info, n.states[team]
+}
+
+func communityFeed(k protocol.KID) protocol.FeedID {
+	return protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community})
+}
+
+// The widest and the narrowest label that the community may carry; for questions about a whole feed.
+const (
+	openest = tlp.Clear
+	closest = tlp.Green
+)
+
+// validate is the community topic's validator: nothing is relayed that was not verified here first. Reject is for what the
+// forwarder should not have passed on; Ignore for what is of no use here.
+func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Verdict {
+	if from == n.peer {
+		return gossip.Accept
+	}
+	env, err := protocol.DecodeEnvelope(data, protocol.MaxRecord)
+	if err != nil {
+		return gossip.Reject
+	}
+	switch env.Type {
+	case protocol.TypeParcel:
+		return n.validateParcel(env, data, from)
+	case protocol.TypeHeads:
+		return n.validateHeads(env, from)
+	case protocol.TypeStatement:
+		return gossip.Reject
+	}
+	added, spread, err := n.addRecord(env)
+	switch {
+	case errors.Is(err, protocol.ErrMalformed):
+		return gossip.Reject
+	case err != nil || !added || !spread:
+		return gossip.Ignore
+	}
+	return gossip.Accept
+}
+
+func (n *Node) validateParcel(env *protocol.Envelope, data []byte, from peer.ID) gossip.Verdict {
+	e, err := n.verifyParcel(env, data, from.String())
+	switch {
+	case errors.Is(err, errNotOurs):
+		return gossip.Ignore
+	case err != nil:
+		return gossip.Reject
+	}
+	if n.extents.has(e.Parcel.Feed, e.Parcel.Seq) {
+		return gossip.Ignore
+	}
+	if e.Node.Revoked {
+		return gossip.Ignore // what it said before its cut-off is fetched, where the chain can be checked
+	}
+	select {
+	case n.intake <- arrival{entry: e, from: from}:
+	default:
+		n.engine.Poke(e.Parcel.Feed, from) // full: fetched a little later
+	}
+	return gossip.Accept
+}
+
+func (n *Node) validateHeads(env *protocol.Envelope, from peer.ID) gossip.Verdict {
+	h, news, err := n.takeHeads(env)
+	switch {
+	case errors.Is(err, errNotOurs):
+		return gossip.Ignore
+	case err != nil:
+		return gossip.Reject
+	case !news:
+		return gossip.Ignore
+	}
+	for _, f := range h.Feeds {
+		if !n.extents.has(f.Feed, f.Seq) {
+			n.engine.Poke(f.Feed, from)
+		}
+	}
+	return gossip.Accept
+}
+
+// takeHeads verifies an author's word on its feeds and keeps it if it is newer than the last one.
+func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, err error) {
+	h, err = protocol.Decode[protocol.Heads](env)
+	if err != nil {
+		return nil, false, err
+	}
+	info, state := n.author(h.Team, h.Node)
+	if info.Team.IsZero() || info.Revoked || !mayAuthor(state, h.Team == n.team) {
+		return nil, false, errNotOurs
+	}
+	if err := env.VerifyNode(info.Node.Key); err != nil {
+		return nil, false, err
+	}
+	if h.Node == n.kid {
+		return h, false, nil // our own word, come back
+	}
+	_, last, err := n.st.Heads(h.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
+		return h, false, err
+	}
+	return h, true, n.st.PutHeads(env, h)
+}
+
+// ingestLoop stores what gossip brought, in batches that share one sync of the disk.
+func (n *Node) ingestLoop(ctx context.Context) {
+	const batch = 256
+	for {
+		var as []arrival
+		select {
+		case a := <-n.intake:
+			as = append(as, a)
+		case <-ctx.Done():
+			return
+		}
+	fill:
+		for len(as) < batch {
+			select {
+			case a := <-n.intake:
+				as = append(as, a)
+			default:
+				break fill
+			}
+		}
+		entries := make([]store.Entry, len(as))
+		for i, a := range as {
+			entries[i] = a.entry
+		}
+		out, err := n.accept(entries)
+		if err != nil {
+			n.log.Error("messages were not stored; they will be fetched again", "count", len(as), "err", err)
+			continue
+		}
+		for i, o := range out {
+			if p := as[i].entry.Parcel; o.Verdict == trust.Accept && n.extents.gapBefore(p.Feed, p.Seq) {
+				n.engine.Poke(p.Feed, as[i].from)
+			}
+		}
+	}
+}
+
+// accept stores verified entries and tells everybody who waits for news.
+func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
+	out, err := n.st.Accept(entries)
+	if err != nil {
+		return nil, err
+	}
+	news := false
+	for _, e := range entries {
+		n.extents.refresh(n.st, e.Parcel.Feed)
+	}
+	for i, o := range out {
+		p := entries[i].Parcel
+		switch {
+		case o.Err != nil:
+			n.log.Error("a message was refused by the store", "team", p.Team.Short(), "seq", p.Seq, "err", o.Err)
+		case o.Verdict == trust.Accept || o.Verdict == trust.Replace:
+			news = true
+			if p.Node == n.kid && entries[i].Via != "" {
+				n.cloned(p)
+			}
+			if p.Blob != nil && n.engine != nil {
+				n.engine.PokeBlobs()
+			}
+		case o.Verdict == trust.Fork:
+			n.forked(p)
+		}
+	}
+	if news {
+		n.events.notify()
+		n.dirty.notify()
+	}
+	return out, nil
+}
+
+// cloned stops signing: a peer holds what this node's key signed and this store did not know.
+func (n *Node) cloned(p *protocol.Parcel) {
+	why := fmt.Sprintf("a peer holds message %d signed with this node's key, which this node's store did not know: "+
+		"the store was restored from a backup, or another machine runs with the same keys", p.Seq)
+	if n.signer.why() == "" {
+		n.log.Error("signing stopped", "why", why)
+	}
+	if err := n.signer.stop(why); err != nil {
+		n.log.Error("keeping the stop", "err", err)
+	}
+}
+
+// forked notes that a node key signed two contents for one place. The first one seen stands.
+func (n *Node) forked(p *protocol.Parcel) {
+	n.log.Warn("two different messages for one place in a feed; the first one seen stands", "team", p.Team.Short(), "node", p.Node, "seq", p.Seq)
+	if p.Node == n.kid {
+		n.cloned(p)
+	}
+	n.events.notify()
+}
+
+// extentCache remembers how far each feed is held, for the validator, which must not wait for the disk.
+type extentCache struct {
+	mu sync.RWMutex
+	m  map[protocol.FeedID]store.Extent // guarded by mu
+}
+
+// refresh reads the feed's extent from the store.
+func (c *extentCache) refresh(st *store.Store, f protocol.FeedID) {
+	e, ok, err := st.Extent(f)
+	if err != nil || !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = map[protocol.FeedID]store.Extent{}
+	}
+	c.m[f] = e
+}
+
+// has reports whether the entry is known to be held. No is not certain above the first gap.
+func (c *extentCache) has(f protocol.FeedID, seq uint64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return seq < c.m[f].Next
+}
+
+// gapBefore reports whether something before the entry is missing.
+func (c *extentCache) gapBefore(f protocol.FeedID, seq uint64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return seq >= c.m[f].Next
+}

@@ -1,0 +1,192 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/node/catchup"
+	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/keyring"
+	"github.com/entente-network/entente/trust"
+)
+
+// A Node is one team's server. It is safe for concurrent use.
+type Node struct {
+	cfg  Config
+	log  *slog.Logger
+	now  func() time.Time
+	ring *keyring.Ring
+	st   *store.Store
+	team protocol.TeamID
+	kid  protocol.KID
+	peer peer.ID
+
+	mu   sync.RWMutex
+	book *trust.Book // guarded by mu
+	// admitted says of which team the nodes are that may connect. It is remade on every change of book.
+	admitted map[peer.ID]admission           // guarded by mu
+	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
+
+	extents extentCache
+	signer  signer
+	events  broadcast // a message was accepted, completed or superseded
+	dirty   broadcast // the index has work
+
+	host   host.Host
+	topic  *gossip.Topic
+	engine *catchup.Engine
+	intake chan arrival
+	peers  peerTable
+
+	started   atomic.Bool
+	startedAt time.Time
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	progress  progress
+}
+
+// Open opens the home of a team. It listens nowhere until Start. The caller closes the node, which closes the store; the
+// ring stays the caller's.
+func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.DailyQuota == 0 {
+		cfg.DailyQuota = DefaultDailyQuota
+	}
+	st, err := openStore(cfg, ring)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096)}
+	n.peers.wake = make(chan struct{}, 1)
+	if err := n.load(); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return n, nil
+}
+
+func openStore(cfg Config, ring *keyring.Ring) (*store.Store, error) {
+	st, err := store.Open(filepath.Join(cfg.Home, "store"), ring, store.Options{
+		MaxBytes: cfg.StoreCap, DailyQuota: cfg.DailyQuota, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return st, nil
+}
+
+// load rebuilds what is held in memory: who this node is and what its team knows of others. Its work grows with the number
+// of teams, not of messages.
+func (n *Node) load() error {
+	n.team = n.cfg.Team
+	_, id, err := transportKey(n.ring.TransportSeed())
+	if err != nil {
+		return err
+	}
+	n.peer, n.kid = id, n.ring.NodeKey().Public().ID()
+	n.book = trust.NewBook(n.team)
+	if err := n.loadBook(); err != nil {
+		return err
+	}
+	n.refreshAdmitted()
+	return n.signer.open(n)
+}
+
+// Start joins the network. It returns once the node accepts connections; everything it starts ends with Close.
+func (n *Node) Start(ctx context.Context) error {
+	if n.cfg.Offline {
+		return errors.New("this node was opened without a network")
+	}
+	if !n.started.CompareAndSwap(false, true) {
+		return errors.New("the node was started already")
+	}
+	ctx, n.cancel = context.WithCancel(ctx)
+	key, _, err := transportKey(n.ring.TransportSeed())
+	if err != nil {
+		return err
+	}
+	n.startedAt = n.now()
+	if n.host, err = n.makeHost(key); err != nil {
+		return err
+	}
+	if err := n.joinNetwork(ctx); err != nil {
+		return errors.Join(err, n.host.Close())
+	}
+	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.engine.Run} {
+		n.wg.Go(func() { loop(ctx) })
+	}
+	return nil
+}
+
+func (n *Node) makeHost(key crypto.PrivKey) (host.Host, error) {
+	g := &gater{admit: n.admits}
+	if n.cfg.NewHost != nil {
+		return n.cfg.NewHost(key, g)
+	}
+	listen := n.cfg.Listen
+	if len(listen) == 0 {
+		listen = DefaultListen()
+	}
+	return newHost(key, listen, g)
+}
+
+// Close leaves the network and closes the store. Messages accepted before it are kept.
+func (n *Node) Close() error {
+	var errs []error
+	if n.cancel != nil {
+		n.cancel()
+	}
+	if n.topic != nil {
+		n.topic.Close()
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close())
+	}
+	n.wg.Wait()
+	errs = append(errs, n.signer.close(), n.st.Close())
+	return errors.Join(errs...)
+}
+
+// Team returns the id of the node's own team.
+func (n *Node) TeamID() protocol.TeamID { return n.team }
+
+// A broadcast wakes everybody who waits for the next event.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{} // guarded by mu; closed by notify
+}
+
+// wait returns a channel that is closed at the next notify.
+func (b *broadcast) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *broadcast) notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
+}

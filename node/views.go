@@ -1,0 +1,288 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/trust"
+)
+
+// A MessageView is a message as a person or program of this team may see it.
+type MessageView struct {
+	N            uint64 // arrival number at this node
+	ID           protocol.Hash
+	Author       protocol.TeamID
+	AuthorName   string // "" if the team is not known any more
+	Node         protocol.KID
+	Seq          uint64
+	Label        tlp.Label
+	Audience     string // kind
+	Kind         string
+	Title        string
+	Format       string
+	Name         string // of the file
+	Size         uint64
+	Created      time.Time
+	Received     time.Time
+	Urgent       bool
+	Complete     bool // the whole body is here
+	Supersedes   protocol.Hash
+	SupersededBy protocol.Hash
+	Refs         []protocol.Hash
+	Quarantined  string // why it may not be shown yet; then Title is empty
+}
+
+// view applies the policy for viewing at this moment.
+func (n *Node) view(m *store.Message) *MessageView {
+	st := m.Statement
+	v := &MessageView{N: m.N, ID: m.ID, Author: st.Author, Node: st.Node, Seq: m.Seq, Label: st.Label, Audience: "community",
+		Kind: st.Kind.String(), Title: st.Title, Format: st.Body.Format, Name: st.Body.Name, Size: st.Body.Size,
+		Created: st.Clock.Time(), Received: m.Received, Urgent: st.Urgent, Complete: m.Complete,
+		Supersedes: st.Supersedes, SupersededBy: m.Superseded, Refs: st.Refs}
+	n.mu.RLock()
+	t, _ := n.book.Team(st.Author, n.now())
+	n.mu.RUnlock()
+	v.AuthorName = t.Name
+	d := trust.Decide(trust.Question{Action: trust.View, Label: st.Label, Audience: st.Audience.Kind, Peer: t.State,
+		Self: st.Author == n.team, Ahead: st.Clock.Time().Sub(n.now())})
+	if !d.Allowed {
+		v.Quarantined, v.Title, v.Name = d.Reason, "", ""
+	}
+	return v
+}
+
+// Message returns one message by its id.
+func (n *Node) Message(id protocol.Hash) (*MessageView, error) {
+	m, err := n.st.Message(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("message %s: %w", id.Short(), ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.view(m), nil
+}
+
+// FindMessage returns the id of the message whose id begins so.
+func (n *Node) FindMessage(prefix string) (protocol.Hash, error) {
+	id, err := n.st.FindID(prefix)
+	if errors.Is(err, store.ErrNotFound) {
+		return id, fmt.Errorf("no message's id begins with %.70q: %w", prefix, ErrNotFound)
+	}
+	return id, err
+}
+
+// OpenBody returns the exact original bytes of a message's document. The caller closes it.
+func (n *Node) OpenBody(id protocol.Hash) (io.ReadSeekCloser, uint64, error) {
+	v, err := n.Message(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if v.Quarantined != "" {
+		return nil, 0, &RefusedError{Rule: "view", Reason: v.Quarantined}
+	}
+	r, size, err := n.st.OpenBody(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, 0, fmt.Errorf("the document of message %s has not arrived whole yet; it is being fetched: %w", id.Short(), ErrNotFound)
+	}
+	return r, size, err
+}
+
+// Inbox calls fn for the messages that the query selects, until it returns false. Messages that may not be shown yet are
+// left out unless withQuarantined.
+func (n *Node) Inbox(q store.Query, withQuarantined bool, fn func(*MessageView) bool) error {
+	return n.st.Inbox(q, func(m *store.Message) bool {
+		v := n.view(m)
+		if v.Quarantined != "" && !withQuarantined {
+			return true
+		}
+		return fn(v)
+	})
+}
+
+// LastN returns the newest arrival number: where Watch begins for who wants only what is new.
+func (n *Node) LastN() uint64 { return n.st.LastN() }
+
+// Watch calls fn for every message that arrives after the arrival number, in order, until ctx ends or fn fails.
+func (n *Node) Watch(ctx context.Context, after uint64, fn func(*MessageView) error) error {
+	for {
+		wake := n.events.wait()
+		var failed error
+		err := n.Inbox(store.Query{After: after}, false, func(v *MessageView) bool {
+			after = v.N
+			failed = fn(v)
+			return failed == nil && ctx.Err() == nil
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return err
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// A TeamInfo is a team as this one holds it.
+type TeamInfo struct {
+	trust.Team
+	Fingerprint string
+	Nodes       []NodeView
+}
+
+// A NodeView is a node of a team, its connection and its feed.
+type NodeView struct {
+	KID       protocol.KID
+	Name      string
+	Peer      string
+	Addrs     []string
+	Revoked   bool
+	Connected bool
+	LastSeen  time.Time
+	LastErr   string
+	Skew      time.Duration
+	Software  string
+	Latency   time.Duration // 0: not measured
+	Feed      FeedView
+}
+
+// A FeedView says how far a node's community messages are held, and how far the node itself said they reach.
+type FeedView struct {
+	Held     uint64    // messages up to here are held without a gap
+	Beyond   uint64    // the newest one held
+	Said     uint64    // the newest one, by the author's last signed word; 0: none seen
+	SaidAt   time.Time // of that word
+	Forked   bool
+	Complete bool // everything that the author's last word speaks of is held
+}
+
+// Teams returns all known teams by name, the own one included.
+func (n *Node) Teams() ([]TeamInfo, error) {
+	n.mu.RLock()
+	ts := n.book.Teams(n.now())
+	n.mu.RUnlock()
+	out := make([]TeamInfo, 0, len(ts))
+	for _, t := range ts {
+		v, err := n.teamInfo(t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// Team finds a team by name or by the beginning of its id.
+func (n *Node) Team(nameOrPrefix string) (TeamInfo, error) {
+	n.mu.RLock()
+	t, err := n.book.Find(nameOrPrefix, n.now())
+	n.mu.RUnlock()
+	if err != nil {
+		return TeamInfo{}, err
+	}
+	return n.teamInfo(t)
+}
+
+func (n *Node) teamInfo(t trust.Team) (TeamInfo, error) {
+	info := TeamInfo{Team: t, Fingerprint: trust.Fingerprint(t.ID)}
+	n.mu.RLock()
+	nodes := n.book.Nodes(t.ID)
+	n.mu.RUnlock()
+	for _, ni := range nodes {
+		p := peer.ID(ni.Node.Peer)
+		s := n.peers.snapshot(p)
+		v := NodeView{KID: ni.Node.Key.ID(), Name: ni.Node.Name, Peer: p.String(), Addrs: ni.Addrs, Revoked: ni.Revoked,
+			Connected: s.greeted, LastSeen: s.lastSeen, LastErr: s.lastErr, Skew: s.skew, Software: s.software}
+		if n.host != nil {
+			if s.greeted && n.host.Network().Connectedness(p) == network.Connected {
+				v.LastSeen = n.now()
+			}
+			v.Latency = n.host.Peerstore().LatencyEWMA(p)
+		}
+		var err error
+		if v.Feed, err = n.feedView(v.KID); err != nil {
+			return info, err
+		}
+		info.Nodes = append(info.Nodes, v)
+	}
+	return info, nil
+}
+
+func (n *Node) feedView(k protocol.KID) (FeedView, error) {
+	feed := protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community})
+	ext, held, err := n.st.Extent(feed)
+	if err != nil {
+		return FeedView{}, err
+	}
+	v := FeedView{Complete: true}
+	if held {
+		v.Held, v.Beyond, v.Forked = ext.Next-1, ext.Max, ext.Forked
+	}
+	if k == n.kid {
+		v.Said, v.SaidAt = v.Beyond, n.now()
+		return v, nil
+	}
+	_, h, err := n.st.Heads(k)
+	if errors.Is(err, store.ErrNotFound) {
+		v.Complete = false
+		return v, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	v.SaidAt = time.Unix(int64(h.Time), 0).UTC()
+	for _, f := range h.Feeds {
+		if f.Feed == feed {
+			v.Said = f.Seq
+		}
+	}
+	v.Complete = v.Held >= v.Said
+	return v, nil
+}
+
+// Status is the node's state at a glance.
+type Status struct {
+	Team      TeamInfo
+	Node      protocol.KID
+	Peer      string
+	Listening []string
+	Running   bool
+	Unlock    string // where the unlock secret lies, in words
+	Stopped   string // why this node does not sign; "" if it does
+	Store     store.Stats
+	CatchUp   Progress
+	Others    []TeamInfo
+}
+
+// Status returns the node's state.
+func (n *Node) Status() (Status, error) {
+	s := Status{Node: n.kid, Peer: n.peer.String(), Running: n.started.Load(), Unlock: n.ring.UnlockWhere(), Stopped: n.signer.why(),
+		Store: n.st.Stats(), CatchUp: n.progress.get()}
+	if n.host != nil {
+		for _, a := range n.host.Addrs() {
+			s.Listening = append(s.Listening, a.String())
+		}
+	}
+	ts, err := n.Teams()
+	if err != nil {
+		return s, err
+	}
+	for _, t := range ts {
+		if t.ID == n.team {
+			s.Team = t
+		} else {
+			s.Others = append(s.Others, t)
+		}
+	}
+	return s, nil
+}
