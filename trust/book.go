@@ -60,12 +60,12 @@ type team struct {
 	cutoffs   []*cutoff
 	addrs     map[protocol.KID]*address
 
-	acted      bool // a person of mine decided anything about it
-	added      time.Time
-	verified   *OwnAct
-	blocked    *OwnAct
-	unblocked  *OwnAct
-	wasAdded   bool
+	acted     bool // a person of mine decided anything about it
+	added     time.Time
+	verified  *OwnAct
+	blocked   *OwnAct
+	unblocked *OwnAct
+	wasAdded  bool
 }
 
 // signed is what remains of an envelope: its id, and the officers whose signatures were verified.
@@ -147,12 +147,23 @@ func (b *Book) Add(e *protocol.Envelope, now time.Time) (added bool, drop []prot
 
 // AddAll adds records that may depend on each other, in any order: what is missing at first is tried again. The results are
 // those of Add, in the order of es.
-func (b *Book) AddAll(es []*protocol.Envelope, now time.Time) []Result { return b.addAll(es, now, false) }
+func (b *Book) AddAll(es []*protocol.Envelope, now time.Time) []Result {
+	return b.addAll(es, now, false)
+}
 
-// Load is AddAll for the records that this node's own store kept. It differs in one thing: a record that was signed under an
-// earlier root record of the team, and was accepted then, comes back as what it was. It must not be used for records that
-// come from elsewhere.
-func (b *Book) Load(es []*protocol.Envelope, now time.Time) []Result { return b.addAll(es, now, true) }
+// Load takes in the records that this node's own store kept, in any order. It differs from AddAll in one thing: a record that
+// was signed under an earlier root record of the team, and was accepted then, comes back as what it was. It must not be used
+// for records that come from elsewhere. It returns the ids of records that need not be kept any more, and an error for each
+// record that was refused.
+func (b *Book) Load(es []*protocol.Envelope, now time.Time) (drop []protocol.Hash, errs []error) {
+	for _, r := range b.addAll(es, now, true) {
+		drop = append(drop, r.Drop...)
+		if r.Err != nil {
+			errs = append(errs, r.Err)
+		}
+	}
+	return drop, errs
+}
 
 func (b *Book) addAll(es []*protocol.Envelope, now time.Time, load bool) []Result {
 	results := make([]Result, len(es))

@@ -26,9 +26,10 @@ const (
 	Void                      // of a revoked node and outside its cut-off: never takes effect
 	Fork                      // contradicts what is held; if that fills the same slot, the two are a protocol.ForkProof
 	Replace                   // as Accept; the entry held in the slot is off the cut-off's chain and makes way
+	Hollow                    // covered by the cut-off, and void: keep it as a link of the chain, for it has no other effect
 )
 
-var verdictNames = [...]string{"refuse", "accept", "known", "quarantine", "void", "fork", "replace"}
+var verdictNames = [...]string{"refuse", "accept", "known", "quarantine", "void", "fork", "replace", "hollow"}
 
 // String returns the verdict in lower case.
 func (v Verdict) String() string {
@@ -63,32 +64,37 @@ func CheckEntry(p *protocol.Parcel, id protocol.Hash, node NodeInfo, here, prev,
 
 func checkRevoked(p *protocol.Parcel, id protocol.Hash, node NodeInfo, here, next Neighbour) Verdict {
 	c, ok := node.Cutoff[p.Feed]
-	if !ok {
-		if here.Held {
-			return Fork
-		}
-		return Quarantine
-	}
-	covered := false
 	switch {
-	case p.Seq > c.LastSeq, slices.Contains(c.Void, p.Seq):
+	case !ok && here.Held:
+		return Fork
+	case !ok:
+		return Quarantine
+	case p.Seq > c.LastSeq, p.Seq == c.LastSeq && id != c.LastHash, p.Seq < c.LastSeq && next.Held && id != next.Prev:
 		return Void
-	case p.Seq == c.LastSeq:
-		if covered = id == c.LastHash; !covered {
-			return Void
-		}
-	case next.Held:
-		if covered = next.Prev == id; !covered {
-			return Void
-		}
-	}
-	switch {
-	case !covered:
+	case p.Seq < c.LastSeq && !next.Held:
 		return Quarantine
+	case slices.Contains(c.Void, p.Seq):
+		return Hollow
 	case here.Held:
 		return Replace
 	}
 	return Accept
+}
+
+// Doubt returns why an entry that is held no longer has its full effect, in words; "" if it has. It is asked for entries that
+// were accepted before their node was revoked.
+func Doubt(node NodeInfo, feed protocol.FeedID, seq uint64) string {
+	if !node.Revoked {
+		return ""
+	}
+	c, ok := node.Cutoff[feed]
+	switch {
+	case !ok:
+		return "its node was revoked since, and the team has not said yet how far it can be believed"
+	case seq > c.LastSeq, slices.Contains(c.Void, seq):
+		return "its node was revoked, and the team says that this is not its word"
+	}
+	return ""
 }
 
 // Anchored returns the smallest sequence number from which on every entry up to the cut-off's last is held and chained to

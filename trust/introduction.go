@@ -12,7 +12,8 @@ import (
 
 // CheckIntroduction verifies a bundle that a person wants to add: by itself it must be whole (the root log from its first
 // record, a valid manifest, the card, all signatures), and it must fit what is known of the team and of other teams. It
-// returns the team as it would be known, and changes nothing; the caller then adds the records and the act.
+// returns the team as it would be known, and changes nothing; the caller then takes in the act and adds the records, in this
+// order.
 //
 // Records that need an issuer who is not known here, such as attestations, are no fault. Errors say what the person should
 // do; they wrap ErrConflict where the bundle contradicts what is known.
@@ -28,8 +29,7 @@ func (b *Book) CheckIntroduction(es []*protocol.Envelope, id protocol.TeamID, no
 		return nil, fmt.Errorf("%w: the team is blocked here: unblock it first, if you mean to; nothing was changed", ErrConflict)
 	}
 	for _, o := range b.Teams(now) {
-		if o.ID != id && o.Card != nil && foldName(o.Name) == foldName(alone.card.Name) && o.State != Unknown && o.State != Blocked &&
-			(o.ID == b.self || b.teams[o.ID].wasAdded || len(o.Attestors) >= attestationsNeeded) {
+		if o.ID != id && o.Card != nil && foldName(o.Name) == foldName(alone.card.Name) && o.State != Unknown && o.State != Blocked {
 			return nil, fmt.Errorf("%w: another team is known by the name %.80q (%s): call both to learn which is theirs; block the old one "+
 				"if it was given up; nothing was changed", ErrConflict, o.Name, o.ID.Short())
 		}

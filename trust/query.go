@@ -72,7 +72,8 @@ func (b *Book) view(t *team, now time.Time) Team {
 	return v
 }
 
-// state ranks what may be said of a team: my own, blocked, disputed, stale, then what people vouch for.
+// state ranks what may be said of a team: my own, blocked, disputed, stale, then what people vouch for. A team that nobody
+// vouches for is unknown whatever its records are like: stale and disputed still permit to read and to connect.
 func (b *Book) state(t *team, attestors []protocol.TeamID, now time.Time) (State, string) {
 	trouble, why := t.trouble(now)
 	switch {
@@ -80,14 +81,14 @@ func (b *Book) state(t *team, attestors []protocol.TeamID, now time.Time) (State
 		return Verified, why
 	case t.isBlocked():
 		return Blocked, fmt.Sprintf("blocked here on %s", t.blocked.At.UTC().Format(time.DateOnly))
+	case !t.wasAdded && len(attestors) < attestationsNeeded:
+		return Unknown, fmt.Sprintf("no person here added it, and %d of the %d teams needed attest it", len(attestors), attestationsNeeded)
 	case trouble != Verified:
 		return trouble, why
 	case t.verified != nil:
 		return Verified, ""
-	case t.wasAdded, len(attestors) >= attestationsNeeded:
-		return Introduced, ""
 	}
-	return Unknown, fmt.Sprintf("no person here added it, and %d of the %d teams needed attest it", len(attestors), attestationsNeeded)
+	return Introduced, ""
 }
 
 // attestors returns the teams that I verified, that are neither blocked nor disputed, and that attest t now, ascending.
@@ -122,7 +123,7 @@ func (b *Book) Find(nameOrPrefix string, now time.Time) (Team, error) {
 		if !byName && (len(q) < minPrefix || !strings.HasPrefix(t.ID.String(), q)) {
 			continue
 		}
-		if t.State == Unknown || t.State == Stale && !b.teams[t.ID].acted && t.Attestors == nil {
+		if t.State == Unknown {
 			others = append(others, t)
 		} else {
 			vouched = append(vouched, t)
