@@ -36,7 +36,7 @@ type Extent struct {
 	Next   uint64        // all of [First, Next) is held; Next == First: the first is missing
 	Head   protocol.Hash // id of entry Next-1; zero if Next == First
 	Max    uint64        // the greatest held, 0 if none
-	Gaps   []Span        // what is missing between Next and Max: ascending, disjoint, at most MaxGaps
+	Gaps   []Span        // what is missing between Next and Max: ascending, disjoint, at most MaxGaps; none: all of it
 	Forked bool          // a fork of the feed is proven already
 }
 
@@ -46,8 +46,12 @@ type Extent struct {
 // missing returns the holes of x within the limits and what lies within them beyond Max, ascending.
 func (x *Extent) missing(limits Span) []Span {
 	limits.From = max(limits.From, x.First)
+	gaps := x.Gaps
+	if len(gaps) == 0 && x.Max > x.Next {
+		gaps = []Span{{x.Next, x.Max}}
+	}
 	var out []Span
-	for _, g := range x.Gaps {
+	for _, g := range gaps {
 		if g = g.and(limits); g.Len() > 0 {
 			out = append(out, g)
 		}

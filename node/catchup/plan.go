@@ -109,7 +109,7 @@ func (s *State) ready(now time.Time, f *feed) []claim {
 			if until.Before(f.wake) {
 				f.wake = until
 			}
-		case src.onWay >= s.limits.PerPeer:
+		case src.onWay >= s.limits.PerPeer, src.onWay > 0 && !src.proven:
 			f.wake = time.Time{}
 		default:
 			rs = append(rs, ranked{c, src.onWay, src.failed, mix(c.peer, f.own.Feed, f.turn)})

@@ -14,7 +14,7 @@ import (
 // Limits bound what a State asks for and remembers. The zero value of a field takes its default.
 type Limits struct {
 	Window  int // requests that are on the way or being verified; 8
-	PerPeer int // of these, on the way from one peer; 3
+	PerPeer int // of these, on the way from one peer that has delivered before; 3
 	Sources int // peers remembered as holding more of a feed than this node; 16
 }
 
@@ -38,6 +38,7 @@ type State struct {
 	feeds  []*feed // ascending by id
 	peers  map[peer.ID]*source
 	fly    map[uint64]*feed // by request
+	words  map[protocol.KID]*protocol.Heads
 	lastID uint64
 	cursor int       // where the next pass over feeds begins
 	paused time.Time // nothing is asked before
@@ -61,7 +62,6 @@ type feed struct {
 type claim struct {
 	peer             peer.ID
 	first, next, max uint64
-	hint             bool // not its own word: it passed on a later entry
 	probe            bool // its newest entry is another than the one here: fetch it, to prove the fork
 }
 
@@ -81,8 +81,9 @@ type flight struct {
 }
 
 type source struct {
-	onWay  int // requests not yet received
-	failed int // times in a row
+	onWay  int  // requests not yet received
+	proven bool // the last answers were good: it may be asked several things at once
+	failed int  // times in a row
 	pause  time.Time
 }
 
@@ -91,7 +92,7 @@ func NewState(l Limits) *State {
 	l.Window = cmp.Or(l.Window, 8)
 	l.PerPeer = cmp.Or(l.PerPeer, 3)
 	l.Sources = cmp.Or(l.Sources, 16)
-	return &State{limits: l, peers: map[peer.ID]*source{}, fly: map[uint64]*feed{}}
+	return &State{limits: l, peers: map[peer.ID]*source{}, fly: map[uint64]*feed{}, words: map[protocol.KID]*protocol.Heads{}}
 }
 
 // An Event is something that happened: one of the types below.
@@ -112,11 +113,16 @@ type Frontier struct {
 	Entries []Entry
 }
 
-// Hint says that a peer passed on an entry whose predecessors are not held. The feed's Holds came before.
+// Hint says that a peer passed on an entry whose predecessors are not held, or an author's heads that reach further. The
+// feed's Holds came before.
 type Hint struct {
 	Feed protocol.FeedID
 	Peer peer.ID
+	Max  uint64 // the greatest entry that is likely to be there
 }
+
+// Batch is several events at one time.
+type Batch []Event
 
 // Gone says that a peer disconnected. Its requests have failed, without fault.
 type Gone struct{ Peer peer.ID }
@@ -207,16 +213,31 @@ func (e Holds) apply(s *State, _ time.Time) {
 		x.Max = 0
 	}
 	f.own, f.cutoff = x, e.Follow.Cutoff
+	if h := s.words[x.Node]; h != nil && f.word == nil {
+		if head, ok := headOf(h, x.Feed); ok {
+			f.word = &head
+		}
+	}
 	f.claims = slices.DeleteFunc(f.claims, func(c claim) bool { return !f.offers(c) })
 	f.touch()
 }
 
 func (e Word) apply(s *State, _ time.Time) {
+	if old := s.words[e.Heads.Node]; old != nil && old.N >= e.Heads.N {
+		return
+	}
+	s.words[e.Heads.Node] = e.Heads
 	for _, h := range e.Heads.Feeds {
 		if f := s.feed(h.Feed); f != nil && f.own.Node == e.Heads.Node {
 			f.word = &h
 			f.touch()
 		}
+	}
+}
+
+func (b Batch) apply(s *State, now time.Time) {
+	for _, e := range b {
+		e.apply(s, now)
 	}
 }
 
@@ -243,7 +264,7 @@ func (e Hint) apply(s *State, now time.Time) {
 	if f == nil {
 		return
 	}
-	c := claim{peer: e.Peer, first: 1, next: 1, max: f.own.Max, hint: true}
+	c := claim{peer: e.Peer, first: 1, next: 1, max: min(e.Max, MaxSeq)}
 	if i := slices.IndexFunc(f.claims, func(o claim) bool { return o.peer == e.Peer }); i < 0 && f.offers(c) {
 		s.source(e.Peer)
 		f.addClaim(c, s.limits.Sources, now)
@@ -306,12 +327,12 @@ func (e Answer) apply(s *State, now time.Time) {
 	case Local:
 		s.paused = now.Add(pauseLocal)
 	case Failed:
-		src.failed++
+		src.failed, src.proven = src.failed+1, false
 		src.pause = now.Add(backoff(pauseFailed, pauseFailedMax, src.failed))
 	case Wrong:
 		f.blame(fl.peer, now, pauseWrong, pauseWrongMax, true)
 	case Answered:
-		src.failed = 0
+		src.failed, src.proven = 0, src.proven || e.Report.Accepted > 0
 		f.judge(e, fl, now)
 	}
 }
