@@ -12,11 +12,14 @@ import (
 )
 
 const (
-	maxComparing = 4                // comparisons at a time
-	maxSources   = 8                // peers compared with while requests are on the way; more would bring the same news
-	perRound     = 3                // peers compared with in a round
-	minCompare   = 10 * time.Second // between two comparisons with one peer that a gap asks for
-	maxStalls    = 3                // requests in a row without an answer, after which a peer is an offender
+	maxComparing = 4 // comparisons at a time
+	maxSources   = 8 // peers compared with while requests are on the way; more would bring the same news
+	perRound     = 3 // peers compared with in a round
+	// A comparison takes up to three lists. Comparisons with one peer keep below what the peer's guard lets pass.
+	compareBurst  = 4
+	compareRefill = 10 * time.Second
+
+	maxStalls = 3 // requests in a row without an answer, after which a peer is an offender
 )
 
 // A loop owns the State and all that is decided in turn. Only its goroutine touches it.
@@ -38,12 +41,12 @@ type loop struct {
 
 // A partner is a peer that is ready.
 type partner struct {
-	since   time.Time
 	last    time.Time // of the last comparison, zero: none yet
 	queued  bool
 	again   bool // compare once more after the running comparison
 	running bool
 	stalls  int
+	pace    bucket
 }
 
 func newLoop(ctx context.Context, e *Engine) *loop {
@@ -117,7 +120,7 @@ func (l *loop) readInbox() {
 
 func (l *loop) arrive(p peer.ID) {
 	if l.peers[p] == nil {
-		l.peers[p] = &partner{since: time.Now()}
+		l.peers[p] = &partner{}
 	}
 	l.enqueue(p)
 }
@@ -153,18 +156,21 @@ func (l *loop) compareNext() {
 	if l.state.Idle() && l.comparing == 0 {
 		l.compared = 0
 	}
-	for len(l.queue) > 0 && l.comparing < maxComparing && l.compared < maxSources {
-		p := l.queue[0]
-		l.queue = l.queue[1:]
+	now := time.Now()
+	l.queue = slices.DeleteFunc(l.queue, func(p peer.ID) bool {
 		pa := l.peers[p]
 		if pa == nil {
-			continue
+			return true
 		}
-		pa.queued, pa.running, pa.last = false, true, time.Now()
+		if l.comparing == maxComparing || l.compared == maxSources || !pa.pace.take(now, compareBurst, compareRefill) {
+			return false
+		}
+		pa.queued, pa.running, pa.last = false, true, now
 		l.comparing++
 		l.compared++
 		l.wg.Go(func() { l.compare(l.ctx, p) })
-	}
+		return true
+	})
 }
 
 // finish takes in the result of a comparison.
@@ -192,6 +198,9 @@ func (l *loop) takeFrontier(p peer.ID, entries []Entry) {
 	wanted := entries[:0:0]
 	for _, en := range entries {
 		follow := l.backend.Follow(en.Team, en.Node, en.Feed)
+		if l.state.covers(en, follow) {
+			continue
+		}
 		x, ok := l.extent(en)
 		if !ok {
 			continue
@@ -241,6 +250,9 @@ func (l *loop) nextTime() time.Time {
 			at = pk.due
 		}
 	}
+	if soon := time.Now().Add(time.Second); len(l.queue) > 0 && soon.Before(at) {
+		at = soon
+	}
 	if wake, ok := l.state.Wake(); ok && wake.Before(at) {
 		at = wake
 	}
@@ -264,7 +276,7 @@ func (l *loop) look(f protocol.FeedID, pk poke) {
 		return
 	}
 	l.step(Batch{Holds{x, l.backend.Follow(x.Team, x.Node, f)}, Hint{f, pk.peer, upTo}})
-	if time.Since(l.peers[pk.peer].last) >= minCompare {
+	if time.Since(l.peers[pk.peer].last) >= compareRefill {
 		l.enqueue(pk.peer)
 	}
 }

@@ -251,9 +251,7 @@ func (e Frontier) apply(s *State, now time.Time) {
 		if f == nil || f.own.Node != en.Node || en.Max > MaxSeq {
 			continue
 		}
-		c := claim{peer: e.Peer, first: en.First, next: en.Next, max: max(en.Max, en.Next-1)}
-		c.probe = !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head
-		if f.offers(c) {
+		if c := f.claimOf(e.Peer, en); f.offers(c) {
 			f.addClaim(c, s.limits.Sources, now)
 		}
 	}
@@ -364,6 +362,18 @@ func (f *feed) judge(e Answer, fl flight, now time.Time) {
 	}
 }
 
+// covers reports whether the entry offers nothing that this node lacks, and the feed is followed as before.
+func (s *State) covers(en Entry, fo Follow) bool {
+	f := s.feed(en.Feed)
+	if f == nil || !fo.Wanted || (fo.Cutoff == nil) != (f.cutoff == nil) || en.Node != f.own.Node {
+		return f == nil && !fo.Wanted
+	}
+	if fo.Cutoff != nil && (fo.Cutoff.LastSeq != f.cutoff.LastSeq || fo.Cutoff.LastHash != f.cutoff.LastHash) {
+		return false
+	}
+	return !f.offers(f.claimOf("", en))
+}
+
 // forget takes a flight off the books of the state.
 func (s *State) forget(fl flight) {
 	delete(s.fly, fl.id)
@@ -396,6 +406,12 @@ func (f *feed) wanted() Span {
 		w.To = min(f.cutoff.LastSeq, MaxSeq) + 1
 	}
 	return w
+}
+
+// claimOf returns what a peer's entry claims.
+func (f *feed) claimOf(p peer.ID, en Entry) claim {
+	return claim{peer: p, first: en.First, next: en.Next, max: max(en.Max, en.Next-1),
+		probe: !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head}
 }
 
 // offers reports whether the claim names an entry that is wanted and missing.
