@@ -144,11 +144,7 @@ func (n *Node) validateHeads(env *protocol.Envelope, from peer.ID) gossip.Verdic
 	case !news:
 		return gossip.Ignore
 	}
-	for _, f := range h.Feeds {
-		if !n.extents.has(f.Feed, f.Seq) {
-			n.engine.Poke(f.Feed, from)
-		}
-	}
+	n.engine.Heard(h, from)
 	return gossip.Accept
 }
 
@@ -230,13 +226,17 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 		case o.Verdict == trust.Accept || o.Verdict == trust.Replace:
 			news = true
 			if p.Node == n.kid && entries[i].Via != "" {
-				n.cloned(p)
+				n.ownFeedMoved()
 			}
 			if p.Blob != nil && n.engine != nil {
 				n.engine.PokeBlobs()
 			}
 		case o.Verdict == trust.Fork:
-			n.forked(p)
+			n.log.Warn("two different messages for one place in a feed; the first one seen stands",
+				"team", p.Team.Short(), "node", p.Node, "seq", p.Seq)
+			if p.Node == n.kid {
+				n.ownFeedMoved()
+			}
 		}
 	}
 	if news {
@@ -246,25 +246,11 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	return out, nil
 }
 
-// cloned stops signing: a peer holds what this node's key signed and this store did not know.
-func (n *Node) cloned(p *protocol.Parcel) {
-	why := fmt.Sprintf("a peer holds message %d signed with this node's key, which this node's store did not know: "+
-		"the store was restored from a backup, or another machine runs with the same keys", p.Seq)
-	if n.signer.why() == "" {
-		n.log.Error("signing stopped", "why", why)
+// ownFeedMoved judges anew whether this node may sign, after somebody handed over an entry of its own feed.
+func (n *Node) ownFeedMoved() {
+	if err := n.signer.reconsider(n); err != nil {
+		n.log.Error("judging whether this node may sign", "err", err)
 	}
-	if err := n.signer.stop(why); err != nil {
-		n.log.Error("keeping the stop", "err", err)
-	}
-}
-
-// forked notes that a node key signed two contents for one place. The first one seen stands.
-func (n *Node) forked(p *protocol.Parcel) {
-	n.log.Warn("two different messages for one place in a feed; the first one seen stands", "team", p.Team.Short(), "node", p.Node, "seq", p.Seq)
-	if p.Node == n.kid {
-		n.cloned(p)
-	}
-	n.events.notify()
 }
 
 // extentCache remembers how far each feed is held, for the validator, which must not wait for the disk.

@@ -15,7 +15,7 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 	n.engine = catchup.New(n.host, exchange{n}, catchup.Options{
 		Log:      n.log,
 		Progress: n.progress.set,
-		Compared: func(peer.ID) { n.signer.peerAnswered() },
+
 		Offence:  func(p peer.ID, why string) { n.dismiss(p, offence(why)) },
 	})
 	topic, err := gossip.Join(ctx, n.host, gossip.Config{Admit: n.inCommunity, Validate: n.validate,

@@ -82,8 +82,8 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 }
 
 func openStore(cfg Config, ring *keyring.Ring) (*store.Store, error) {
-	st, err := store.Open(filepath.Join(cfg.Home, "store"), ring, store.Options{
-		MaxBytes: cfg.StoreCap, DailyQuota: cfg.DailyQuota, Now: cfg.Now,
+	st, err := store.Open(filepath.Join(cfg.Home, "store"), storeKeys{ring}, store.Options{
+		MaxBytes: uint64(cfg.StoreCap), DailyQuota: uint64(cfg.DailyQuota), Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)

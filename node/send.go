@@ -114,7 +114,14 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 }
 
 func refused(d trust.Decision) error {
-	return &RefusedError{Rule: d.Rule, Reason: d.Reason, Hint: d.Hint}
+	return &RefusedError{Rule: d.Rule, Reason: d.Reason, Hint: hints[d.Rule]}
+}
+
+// hints say what a person can do about a rule.
+var hints = map[string]string{
+	"unlabelled":        "give one with --tlp",
+	"label-loosened":    "leave --tlp away, or give a stricter one",
+	"community-ceiling": "the community gets CLEAR and GREEN; send it to named teams, which a later version can",
 }
 
 func (n *Node) audience(s string) (protocol.Audience, error) {
@@ -172,7 +179,7 @@ type document struct {
 type blobWriter interface {
 	io.Writer
 	Commit() error
-	Discard() error
+	Abort() error
 }
 
 // readDocument reads the document once: label, title and hash are taken from the same bytes that are kept. A large one
@@ -203,7 +210,7 @@ func (n *Node) readDocument(aud protocol.Audience, d Draft, r io.Reader) (*docum
 	if d.DryRun {
 		all = io.LimitReader(all, d.Size+1)
 	} else {
-		w, err := n.st.NewBlob(aud.Tag(), ref)
+		w, err := n.st.StageBlob(ref, aud)
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +248,7 @@ func (d *document) keep() error {
 
 func (d *document) discard() {
 	if d.blob != nil && !d.kept {
-		_ = d.blob.Discard()
+		_ = d.blob.Abort()
 	}
 }
 

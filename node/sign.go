@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -34,43 +36,85 @@ type signer struct {
 }
 
 func (s *signer) open(n *Node) error {
-	g, err := keyring.OpenGuard(filepath.Join(n.cfg.Home, "heads"))
+	s.askedCh = make(chan struct{})
+	_, spoke, err := n.st.Extent(communityFeed(n.kid))
 	if err != nil {
 		return err
 	}
-	s.guard, s.askedCh = g, make(chan struct{})
+	path := guardPath(n.cfg.Home)
+	g, err := keyring.OpenGuard(path, n.kid, n.ring.Former())
+	if err != nil && !spoke {
+		// No place can be filled twice by a key that never spoke: begin a new file, and keep a damaged one for a look.
+		if !errors.Is(err, keyring.ErrNoKey) {
+			n.log.Warn("the file of heads is put aside", "err", err)
+			if err := os.Rename(path, path+".old"); err != nil {
+				return err
+			}
+		}
+		g, err = keyring.CreateGuard(path, n.kid)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		n.log.Error("the file of heads cannot be used", "err", err)
+	} else {
+		err = nil
+	}
+	s.guard = g
 	return s.reconsider(n)
 }
 
-// reconsider judges anew whether this node may sign, after its start and after officers changed the manifest.
+func guardPath(home string) string { return filepath.Join(home, "heads") }
+
+// reconsider judges anew whether this node may sign: after its start, after officers changed the manifest, and when peers
+// handed over entries of its own feed.
 func (s *signer) reconsider(n *Node) error {
 	feed := communityFeed(n.kid)
-	ext, held, err := n.st.Extent(feed)
-	if err != nil {
-		return err
-	}
-	mark, marked, err := s.guard.Mark(feed)
+	ext, _, err := n.st.Extent(feed)
 	if err != nil {
 		return err
 	}
 	info, _ := n.author(n.team, n.kid)
-	q := trust.Signing{Listed: !info.Team.IsZero() && !info.Revoked, Stopped: s.guard.Stopped(), Marked: marked, Mark: mark.Seq}
-	if held {
-		q.Held = ext.Max
+	q := trust.Signing{Listed: !info.Team.IsZero() && !info.Revoked, Guarded: s.guard != nil, Held: ext.Max, Forked: ext.Forked}
+	if s.guard != nil {
+		mark, _ := s.guard.Mark(feed)
+		q.Mark = mark.Seq
+	}
+	if q.Held > q.Mark {
+		if q.Foreign, err = n.cameFromPeer(feed, ext.Max); err != nil {
+			return err
+		}
 	}
 	why := trust.MaySign(q)
 	s.state.Lock()
+	defer s.state.Unlock()
+	if why != "" && why != s.stopped {
+		n.log.Error("this node does not sign", "why", why)
+	}
 	s.stopped = why
-	s.state.Unlock()
 	return nil
 }
 
-// stop ends signing for good: somebody holds what this node's key signed and its store does not.
-func (s *signer) stop(why string) error {
-	s.state.Lock()
-	s.stopped = why
-	s.state.Unlock()
-	return s.guard.Stop(why)
+// cameFromPeer reports whether an entry of this node's own feed was handed over by somebody else.
+func (n *Node) cameFromPeer(f protocol.FeedID, seq uint64) (foreign bool, err error) {
+	err = n.st.Range(f, seq, seq+1, false, func(_ uint64, raw []byte) bool {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+		if err != nil {
+			return false
+		}
+		p, err := protocol.Decode[protocol.Parcel](env)
+		if err != nil {
+			return false
+		}
+		st, err := protocol.DecodeEnvelope(p.Body, protocol.MaxParcel)
+		if err != nil {
+			return false
+		}
+		m, err := n.st.Message(st.ID())
+		foreign = err == nil && m.Via != ""
+		return false
+	})
+	return foreign, err
 }
 
 // why returns why this node does not sign; "" if it does.
@@ -177,11 +221,7 @@ func (n *Node) append(st *protocol.Statement) (raw []byte, id protocol.Hash, err
 		return nil, id, out[0].Err
 	}
 	if out[0].Verdict != trust.Accept {
-		why := "the store already holds another entry at the place of the next one: it is not the store that this node left"
-		if err := s.stop(why); err != nil {
-			return nil, id, err
-		}
-		return nil, id, &RefusedError{Rule: "signing-stopped", Reason: why, Hint: "certify a new node key: entente node replace"}
+		return nil, id, fmt.Errorf("message %d was not kept: the store says %s", p.Seq, out[0].Verdict)
 	}
 	if err := s.guard.Advance(map[protocol.FeedID]keyring.Mark{feed: {Seq: p.Seq, Hash: env.ID()}}); err != nil {
 		return nil, id, fmt.Errorf("the message is kept but was not sent: %w", err)

@@ -266,7 +266,7 @@ type Status struct {
 
 // Status returns the node's state.
 func (n *Node) Status() (Status, error) {
-	s := Status{Node: n.kid, Peer: n.peer.String(), Running: n.started.Load(), Unlock: n.ring.UnlockWhere(), Stopped: n.signer.why(),
+	s := Status{Node: n.kid, Peer: n.peer.String(), Running: n.started.Load(), Unlock: n.ring.Where(), Stopped: n.signer.why(),
 		Store: n.st.Stats(), CatchUp: n.progress.get()}
 	if n.host != nil {
 		for _, a := range n.host.Addrs() {

@@ -44,22 +44,27 @@ func MayConnect(s State) bool {
 // Signing is what it depends on whether a node may sign in its own name.
 type Signing struct {
 	Listed  bool   // the team's manifest lists the node's key, and does not revoke it
-	Stopped string // why the node stopped itself earlier; "" if it did not
-	Held    uint64 // the newest entry of the node's own feed that the store holds; 0: none
-	Mark    uint64 // the newest that the guard file says was signed; 0: none
-	Marked  bool   // the guard file knows the feed
+	Guarded bool   // the file that remembers what this key signed is there and whole
+	Mark    uint64 // the newest entry of the node's own feed that it remembers; 0: none
+	Held    uint64 // the newest entry that the store holds; 0: none
+	Foreign bool   // that entry is beyond Mark and came from a peer
+	Forked  bool   // the key said two things in one place
 }
 
 // MaySign returns why a node may not sign, in words; "" if it may. A node whose store is not the one that it last left may
-// not: it would say a second thing in a place where others hold the first.
+// not: it would say a second thing in a place where others hold the first. A store that is ahead of the mark by what this
+// node made itself is one that a crash stopped before sending.
 func MaySign(s Signing) string {
 	switch {
 	case !s.Listed:
 		return "this node's key is not in the team's manifest, or was revoked: an officer has to certify it"
-	case s.Stopped != "":
-		return s.Stopped
-	case s.Held > 0 && !s.Marked:
-		return "the store holds messages of this node, and the file that remembers its signatures is gone: it was restored from a backup"
+	case s.Forked:
+		return "this node's key signed two different messages for one place: another machine runs with the same keys, or did"
+	case s.Foreign:
+		return fmt.Sprintf("a peer holds message %d of this node, which this node remembers no more: "+
+			"it was restored from a backup, or another machine runs with the same keys", s.Held)
+	case s.Held > 0 && !s.Guarded:
+		return "the store holds messages of this node, and the file that remembers its signatures is gone or damaged: it was restored from a backup"
 	case s.Held < s.Mark:
 		return fmt.Sprintf("the store ends at message %d of this node, which has signed %d: it was restored from a backup", s.Held, s.Mark)
 	}

@@ -40,19 +40,21 @@ func TestMayCorrect(t *testing.T) {
 }
 
 func TestMaySign(t *testing.T) {
-	ok := Signing{Listed: true, Held: 5, Mark: 5, Marked: true}
+	ok := Signing{Listed: true, Guarded: true, Held: 5, Mark: 5}
 	for name, c := range map[string]struct {
 		change func(*Signing)
 		may    bool
 	}{
-		"as it was left":           {func(s *Signing) {}, true},
-		"never spoke":              {func(s *Signing) { *s = Signing{Listed: true} }, true},
-		"crash before the mark":    {func(s *Signing) { s.Held = 6 }, true},
-		"not certified":            {func(s *Signing) { s.Listed = false }, false},
-		"stopped earlier":          {func(s *Signing) { s.Stopped = "x" }, false},
-		"store behind the mark":    {func(s *Signing) { s.Held = 4 }, false},
-		"store emptied":            {func(s *Signing) { s.Held = 0 }, false},
-		"guard gone, store spoken": {func(s *Signing) { s.Marked, s.Mark = false, 0 }, false},
+		"as it was left":            {func(s *Signing) {}, true},
+		"never spoke":               {func(s *Signing) { *s = Signing{Listed: true} }, true},
+		"crash before the mark":     {func(s *Signing) { s.Held = 6 }, true},
+		"crash before the 1st mark": {func(s *Signing) { s.Held, s.Mark = 1, 0 }, true},
+		"not certified":             {func(s *Signing) { s.Listed = false }, false},
+		"store behind the mark":     {func(s *Signing) { s.Held = 4 }, false},
+		"store emptied":             {func(s *Signing) { s.Held = 0 }, false},
+		"guard gone, store spoken":  {func(s *Signing) { s.Guarded, s.Mark = false, 0 }, false},
+		"a peer knew more":          {func(s *Signing) { s.Held, s.Foreign = 6, true }, false},
+		"two things said":           {func(s *Signing) { s.Forked = true }, false},
 	} {
 		s := ok
 		c.change(&s)

@@ -1,0 +1,401 @@
+// Package nodetest runs whole nodes, with their stores on disk and real QUIC between them, in a simulated world where a
+// minute costs what its packets cost. A scenario reads like a story:
+//
+//	nodetest.Run(t, 1, []string{"at", "de", "pl"}, func(w *nodetest.World) {
+//		w.AllMeet()
+//		w.As("pl").Leaves()
+//		id := w.As("at").Sends(tlp.Green, "a story")
+//		w.As("pl").Returns()
+//		w.Settle()
+//		w.As("pl").Holds(id)
+//	})
+//
+// The first failed step ends the story. When it ends, every node is checked ([World.Check]): everybody who is up holds the
+// same feeds, nothing is held twice, and fsck finds nothing. The seed is printed on failure; geography and loss follow from
+// it, the order of goroutines does not.
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+
+	"github.com/entente-network/entente/node"
+	"github.com/entente-network/entente/node/nodetest/world"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/keyring"
+)
+
+// Passphrase opens the root and officer keys of every simulated team.
+const Passphrase = "correct horse"
+
+// patience is how much virtual time a story waits for something to come true.
+const patience = 20 * time.Minute
+
+// A World is a story's world and its teams.
+type World struct {
+	*world.World
+	T     testing.TB
+	teams []*Team
+}
+
+// A Team is one team, its home directory, and its node while it is up.
+type Team struct {
+	Name  string
+	ID    protocol.TeamID
+	Home  string
+	Words string // the recovery key
+	Node  *node.Node
+	Skew  time.Duration // its clock minus true time; takes effect at once
+
+	w     *World
+	place int
+	ring  *keyring.Ring
+}
+
+// Run makes a world with one team at each place, all up, and tells the story in it.
+func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
+	t.Helper()
+	world.Test(t, func(t *testing.T) {
+		w := &World{World: world.New(t, seed, len(names), world.Options{}), T: t}
+		t.Cleanup(func() {
+			for _, tm := range w.teams {
+				tm.stop()
+			}
+		})
+		for i, name := range names {
+			tm := &Team{Name: name, Home: filepath.Join(t.TempDir(), name), w: w, place: i}
+			f, err := node.Found(node.Founding{Home: tm.Home, Name: name, Country: "XA", Passphrase: Passphrase, WorkFactor: 10,
+				Listen: []string{w.Addr(i).String()}}, time.Now())
+			if err != nil {
+				t.Fatalf("founding %s: %v", name, err)
+			}
+			tm.ID, tm.Words = f.Team, f.RecoveryWords
+			w.teams = append(w.teams, tm)
+			tm.Returns()
+		}
+		story(w)
+		w.Check()
+	})
+}
+
+// As returns the team of that name.
+func (w *World) As(name string) *Team {
+	w.T.Helper()
+	for _, t := range w.teams {
+		if t.Name == name {
+			return t
+		}
+	}
+	w.T.Fatalf("no team %s in this story", name)
+	return nil
+}
+
+// Teams returns all teams in the order of their places.
+func (w *World) Teams() []*Team { return w.teams }
+
+// AllMeet lets every team add every other one's introduction, and waits until all are connected.
+func (w *World) AllMeet() {
+	w.T.Helper()
+	for _, a := range w.teams {
+		for _, b := range w.teams {
+			if a != b {
+				a.Adds(b)
+			}
+		}
+	}
+	for _, a := range w.teams {
+		for _, b := range w.teams {
+			if a != b {
+				a.Connects(b)
+			}
+		}
+	}
+}
+
+// Until waits, in virtual time, for something to come true.
+func (w *World) Until(what string, ok func() bool) {
+	w.T.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.T.Fatalf("after %v: not true: %s", patience, what)
+		}
+	}
+}
+
+// Settle waits until all teams that are up hold the same feeds, whole.
+func (w *World) Settle() {
+	w.T.Helper()
+	w.Until("all hold the same", func() bool { return w.differs() == "" })
+}
+
+// differs says in what two nodes that are up differ, "" if in nothing.
+func (w *World) differs() string {
+	var first *Team
+	var want map[protocol.FeedID]uint64
+	for _, t := range w.teams {
+		if t.Node == nil {
+			continue
+		}
+		got, err := t.feeds()
+		if err != nil {
+			return fmt.Sprintf("%s: %v", t.Name, err)
+		}
+		if first == nil {
+			first, want = t, got
+			continue
+		}
+		for f := range union(got, want) {
+			if got[f] != want[f] {
+				return fmt.Sprintf("feed %s: %s holds %d, %s %d", f.Short(), first.Name, want[f], t.Name, got[f])
+			}
+		}
+	}
+	return ""
+}
+
+func union(a, b map[protocol.FeedID]uint64) map[protocol.FeedID]bool {
+	u := map[protocol.FeedID]bool{}
+	for f := range a {
+		u[f] = true
+	}
+	for f := range b {
+		u[f] = true
+	}
+	return u
+}
+
+// feeds returns up to where each feed is held without a gap.
+func (t *Team) feeds() (map[protocol.FeedID]uint64, error) {
+	ts, err := t.Node.Teams()
+	if err != nil {
+		return nil, err
+	}
+	m := map[protocol.FeedID]uint64{}
+	for _, team := range ts {
+		for _, n := range team.Nodes {
+			if n.Feed.Held > 0 || n.Feed.Beyond > 0 {
+				m[protocol.FeedOf(n.KID, protocol.Audience{Kind: protocol.Community})] = n.Feed.Held
+			}
+		}
+	}
+	return m, nil
+}
+
+// Check verifies what must hold at the end of every story: the store of every node that is up is whole, and no message is
+// there twice.
+func (w *World) Check() {
+	w.T.Helper()
+	for _, t := range w.teams {
+		if t.Node == nil {
+			continue
+		}
+		rep, err := t.Node.Fsck(context.Background(), false, nil)
+		if err != nil {
+			w.T.Fatalf("%s: fsck: %v", t.Name, err)
+		}
+		if len(rep.Problems) > 0 {
+			w.T.Errorf("%s: fsck: %v", t.Name, rep.Problems)
+		}
+		seen := map[protocol.Hash]bool{}
+		if err := t.Node.Inbox(store.Query{}, true, func(v *node.MessageView) bool {
+			if seen[v.ID] {
+				w.T.Errorf("%s holds message %s twice", t.Name, v.ID.Short())
+			}
+			seen[v.ID] = true
+			if v.Label > tlp.Green {
+				w.T.Errorf("%s holds a %s message in the community", t.Name, v.Label)
+			}
+			return true
+		}); err != nil {
+			w.T.Fatalf("%s: inbox: %v", t.Name, err)
+		}
+	}
+}
+
+// Returns starts the team's node.
+func (t *Team) Returns() {
+	t.w.T.Helper()
+	unlock, err := keyring.UnlockFile(node.DefaultUnlockFile(t.Home))
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	if t.ring, err = keyring.Open(node.KeysDir(t.Home), unlock); err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	cfg, err := node.LoadConfig(t.Home)
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	cfg.Now = func() time.Time { return time.Now().Add(t.Skew) }
+	cfg.NewHost = t.newHost
+	if os.Getenv("ENTENTE_TEST_LOG") != "" {
+		cfg.Log = slog.New(slog.NewTextHandler(t.w.T.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", t.Name)
+	}
+	n, err := node.Open(cfg, t.ring)
+	if err != nil {
+		t.w.T.Fatalf("%s: opening: %v", t.Name, err)
+	}
+	if err := n.Start(context.Background()); err != nil {
+		t.w.T.Fatalf("%s: starting: %v", t.Name, err)
+	}
+	t.Node = n
+}
+
+func (t *Team) newHost(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host, error) {
+	return libp2p.New(
+		t.w.Option(t.place),
+		libp2p.Identity(key),
+		libp2p.ListenAddrs(t.w.Addr(t.place)),
+		libp2p.ConnectionGater(g),
+		libp2p.NoTransports,
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.ForceReachabilityPublic(),
+	)
+}
+
+// Leaves stops the team's node in good order.
+func (t *Team) Leaves() { t.stop() }
+
+// Crashes cuts the power of the team's node: nobody hears a goodbye.
+func (t *Team) Crashes() {
+	t.w.Crash(t.place)
+	t.stop()
+}
+
+func (t *Team) stop() {
+	if t.Node == nil {
+		return
+	}
+	if err := t.Node.Close(); err != nil {
+		t.w.T.Errorf("%s: closing: %v", t.Name, err)
+	}
+	t.Node = nil
+	if err := t.ring.Close(); err != nil {
+		t.w.T.Errorf("%s: closing the keys: %v", t.Name, err)
+	}
+}
+
+// Adds takes in the other team's introduction.
+func (t *Team) Adds(o *Team) {
+	t.w.T.Helper()
+	intro, err := o.Node.Introduction()
+	if err == nil {
+		_, err = t.Node.AddTeam(intro, "officer-1")
+	}
+	if err != nil {
+		t.w.T.Fatalf("%s adds %s: %v", t.Name, o.Name, err)
+	}
+}
+
+// Connects waits until the two teams' nodes are connected.
+func (t *Team) Connects(o *Team) {
+	t.w.T.Helper()
+	t.w.Until(t.Name+" is connected to "+o.Name, func() bool { return t.connected(o) })
+}
+
+func (t *Team) connected(o *Team) bool {
+	info, err := t.Node.Team(o.ID.String())
+	if err != nil {
+		return false
+	}
+	for _, n := range info.Nodes {
+		if n.Connected {
+			return true
+		}
+	}
+	return false
+}
+
+// Knows returns how the team holds the other one.
+func (t *Team) Knows(o *Team) node.TeamInfo {
+	t.w.T.Helper()
+	info, err := t.Node.Team(o.ID.String())
+	if err != nil {
+		t.w.T.Fatalf("%s looks up %s: %v", t.Name, o.Name, err)
+	}
+	return info
+}
+
+// Verifies compares fingerprints with the other team, and attests it to others.
+func (t *Team) Verifies(o *Team) {
+	t.w.T.Helper()
+	now := uint64(time.Now().Unix())
+	e, err := protocol.Sign(&protocol.Attest{Issuer: t.ID, Subject: o.ID, Method: "phone", Issued: now, Expires: now + 86400*365}, t.Officer())
+	if err == nil {
+		err = t.Node.VerifyTeam(o.ID, o.Knows(o).Fingerprint, "phone", "officer-1", e)
+	}
+	if err != nil {
+		t.w.T.Fatalf("%s verifies %s: %v", t.Name, o.Name, err)
+	}
+}
+
+// Officer unlocks the key of the team's officer.
+func (t *Team) Officer() *protocol.PrivateKey {
+	t.w.T.Helper()
+	k, err := keyring.OpenOfficer(node.KeysDir(t.Home), "officer-1", Passphrase)
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	return k
+}
+
+// Sends publishes a text to the community and returns its id.
+func (t *Team) Sends(l tlp.Label, text string) protocol.Hash {
+	t.w.T.Helper()
+	return t.SendsFile(l, "", []byte(text))
+}
+
+// SendsFile publishes a document to the community and returns its id.
+func (t *Team) SendsFile(l tlp.Label, name string, doc []byte) protocol.Hash {
+	t.w.T.Helper()
+	sent, err := t.Node.Send(context.Background(), node.Draft{Audience: "community", Label: l, Name: name,
+		Size: int64(len(doc)), Hash: protocol.Sum("", doc)}, bytes.NewReader(doc))
+	if err != nil {
+		t.w.T.Fatalf("%s sends: %v", t.Name, err)
+	}
+	return sent.ID
+}
+
+// Holds waits until the team holds the message whole, and returns its document.
+func (t *Team) Holds(id protocol.Hash) []byte {
+	t.w.T.Helper()
+	var doc []byte
+	t.w.Until(t.Name+" holds "+id.Short(), func() bool {
+		r, _, err := t.Node.OpenBody(id)
+		if err != nil {
+			return false
+		}
+		defer r.Close()
+		doc, err = io.ReadAll(r)
+		return err == nil
+	})
+	return doc
+}
+
+// Lacks reports an error if the team holds the message.
+func (t *Team) Lacks(id protocol.Hash) {
+	t.w.T.Helper()
+	if _, err := t.Node.Message(id); err == nil {
+		t.w.T.Errorf("%s holds %s", t.Name, id.Short())
+	}
+}
