@@ -1,0 +1,59 @@
+package keyring
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/entente-network/entente/protocol"
+)
+
+// Export returns the node's keys in the clear, for a backup that the caller seals at once. The caller clears the bytes.
+func (r *Ring) Export() ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	return protocol.Marshal(&r.rec)
+}
+
+// Import makes the keys of a node in dir from what [Ring.Export] returned, sealed to the unlock secret u, which must not be
+// typed. ErrExists if a node is there. The data keys make the store readable; the signing key must be replaced
+// ([Ring.ReplaceNode]), because more may have been signed with it after the export.
+func Import(dir string, u Unlock, record []byte) (*Ring, error) {
+	var rec nodeRecord
+	if err := protocol.Unmarshal(record, &rec); err != nil {
+		return nil, errors.New("the node's keys in the backup are damaged, or of a newer version")
+	}
+	if err := rec.check(); err != nil {
+		return nil, fmt.Errorf("the node's keys in the backup: %w", err)
+	}
+	f, err := createKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRing(f, u)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.importRecord(rec); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("restoring the node's keys: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Ring) importRecord(rec nodeRecord) error {
+	if r.dir.has(nodeKey) {
+		return fmt.Errorf("%s %w", r.dir.file(nodeKey), ErrExists)
+	}
+	id, err := r.unlock.identity(r.dir, true, 0)
+	if err != nil {
+		return err
+	}
+	r.to = id.Recipient()
+	if err := r.write(&rec, r.dir.create); err != nil {
+		return err
+	}
+	return r.adopt(rec)
+}
