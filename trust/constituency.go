@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -98,8 +99,7 @@ func (d *Directory) Responsible(query string) ([]Claim, error) {
 		return nil, fmt.Errorf("a query of %d characters: want an address, a prefix, an AS number, a domain or a country code", len(q))
 	}
 	if a, err := netip.ParseAddr(q); err == nil {
-		claims, _ := d.prefixes.Lookup(a.Unmap().WithZone(""))
-		return verifiedFirst(claims), nil
+		return d.address(a), nil
 	}
 	if p, err := netip.ParsePrefix(q); err == nil {
 		claims, _ := d.prefixes.LookupPrefix(p.Masked())
@@ -112,6 +112,9 @@ func (d *Directory) Responsible(query string) ([]Claim, error) {
 		return verifiedFirst(slices.Concat(d.countries[c], d.domains[strings.ToLower(q)])), nil
 	}
 	name := hostOf(q)
+	if a, err := netip.ParseAddr(name); err == nil {
+		return d.address(a), nil
+	}
 	if err := checkDomain(name); err != nil {
 		return nil, fmt.Errorf("%.80q is no address, prefix, AS number, domain or country code (%w)", query, err)
 	}
@@ -125,6 +128,11 @@ func (d *Directory) Responsible(query string) ([]Claim, error) {
 		}
 		name = rest
 	}
+}
+
+func (d *Directory) address(a netip.Addr) []Claim {
+	claims, _ := d.prefixes.Lookup(a.Unmap().WithZone(""))
+	return verifiedFirst(claims)
 }
 
 func verifiedFirst(claims []Claim) []Claim {
@@ -167,7 +175,7 @@ func ValidateConstituency(c protocol.Constituency) error {
 	}
 	for _, n := range c.ASNs {
 		if n == 0 {
-			return fmt.Errorf("AS0 is reserved: no team can answer for it")
+			return errors.New("AS0 is reserved: no team can answer for it")
 		}
 	}
 	for _, s := range c.Prefixes {

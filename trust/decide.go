@@ -13,7 +13,7 @@ type Action uint8
 
 // The actions, and whom Question.Peer is about in each.
 const (
-	Compose Action = iota + 1 // write a message; the community's members are asked about one by one in Relay
+	Compose Action = iota + 1 // address a message; Peer is a team that would read it. With Self: write it at all
 	Relay                     // hand a new message on; Peer is the team that gets it
 	Serve                     // answer a catch-up; Peer is the team that asks
 	Receive                   // take a message in; Peer is its author
@@ -52,9 +52,9 @@ type Decision struct {
 // The community's ceiling: what is stricter needs an audience that names its readers.
 const communityCeiling = tlp.Green
 
-// who lists, for each action, the states of the peer in which it is allowed. Compose asks about nobody.
+// who lists, for each action, the states of the peer in which it is allowed. My own team is always allowed.
 var who = map[Action]map[State]bool{
-	Compose: {Unknown: true, Introduced: true, Verified: true, Disputed: true, Stale: true, Blocked: true},
+	Compose: {Introduced: true, Verified: true},
 	Relay:   {Introduced: true, Verified: true},
 	Serve:   {Introduced: true, Verified: true},
 	Receive: {Introduced: true, Verified: true},
@@ -96,8 +96,6 @@ func Decide(q Question) Decision {
 			q.Ahead.Round(time.Second))}
 	case q.Self:
 		return Decision{Allowed: true, Rule: "own-team", Reason: "it is our own"}
-	case q.Action == Compose:
-		return Decision{Allowed: true, Rule: "community", Reason: fmt.Sprintf("TLP:%s may go to the community", q.Label)}
 	case q.Peer == Stale, q.Peer == Disputed:
 		return Decision{Allowed: true, Rule: "history", Reason: fmt.Sprintf("the team is %s now: this was received before", q.Peer)}
 	}
