@@ -261,6 +261,9 @@ func TestLabelInText(t *testing.T) {
 			if strings.HasPrefix(doc, "xxx") && strings.Contains(line, "\n") {
 				continue // a label on the next line counts only where TLP: stands alone
 			}
+			if strings.HasPrefix(doc, "xxx") && want == tlp.Clear {
+				continue // only a mention there
+			}
 			if err != nil || got.Label != want {
 				t.Errorf("%.40q of %d bytes: got %s, %v; want %s", line, len(doc), got.Label, err, want)
 			}

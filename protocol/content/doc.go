@@ -18,8 +18,10 @@
 //   - MISP: tags tlp:…, wherever they are. tlp:ex:chr is a caveat, no label. tlp:unclear is [ErrUnclear].
 //   - CSAF: document.distribution.tlp.label. A sharing group that forbids sharing is [ErrNoSharing].
 //   - IntelMQ: the key tlp of every line.
-//   - Markdown and text: TLP:LABEL anywhere, also in prose: a text that speaks of a TLP:RED report is RED. Where a line
-//     begins with TLP: and names no label, that is an error.
+//   - Markdown and text: TLP:LABEL anywhere, also in prose: a text that speaks of a TLP:RED report is RED. Only CLEAR must
+//     stand where a marking stands (at the start of a line, after a short key, in a heading), because a mention of CLEAR
+//     restricts nothing and must not publish anything either. Where a line begins with TLP: and names no label, that is an
+//     error.
 //
 // Every failure is closed: a document that claims a format and is broken, or that carries a marking which is not
 // understood, gives an [*Error] and no label, never a wider one.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // digest reports a hexadecimal digest: MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512.
@@ -102,7 +103,7 @@ func (x *indexer) domain(p []byte) bool {
 }
 
 func isDomain(p []byte) bool {
-	if len(p) < 4 || len(p) > 253 {
+	if len(p) < 4 || len(p) > 253 || p[0] == '_' { // emphasis, or a service label
 		return false
 	}
 	label, dots := 0, 0
@@ -160,6 +161,9 @@ func (x *indexer) email(p []byte) bool {
 		return false
 	}
 	local := p[bytes.LastIndexByte(p[:at], ':')+1 : at] // mailto:
+	for len(local) > 0 && isEdge[local[0]] {
+		local = local[1:]
+	}
 	if len(local) == 0 || len(local) > 64 {
 		return false
 	}
@@ -227,7 +231,7 @@ func mayBeAddress(p []byte) bool {
 			return false
 		}
 	}
-	return digit && (dots == 3 || colons >= 2)
+	return digit && dots == 3 || colons >= 2
 }
 
 // addressRange reports both ends of a range written with a hyphen.
@@ -271,8 +275,13 @@ func (x *indexer) url(p []byte, n int) {
 		x.pieces(rest)
 		return
 	}
-	if !x.address(host) && (isDomain(host) || isHost(host)) {
-		x.lower(Domain, host)
+	switch {
+	case x.address(host), x.domain(host):
+	default:
+		if isHost(host) {
+			x.lower(Domain, host)
+		}
+		x.pieces(host) // what a query for the bare name gives
 	}
 	if len(p) > MaxURL {
 		return
@@ -290,14 +299,23 @@ func (x *indexer) url(p []byte, n int) {
 // isHost accepts in a URL the names that are no domains in running text: those that look like files, and those in other
 // scripts. Names without a dot are local, and no indicator.
 func isHost(p []byte) bool {
-	dot := false
-	for _, c := range p {
-		dot = dot || c == '.'
-		if !isAlnum[c] && c != '.' && c != '-' && c != '_' && c < 0x80 {
+	label, dots, letter := 0, 0, false
+	for i, c := range p {
+		switch {
+		case c == '.':
+			if i == label {
+				return false
+			}
+			label, letter = i+1, false
+			dots++
+		case isDigit[c] || c == '-' || c == '_':
+		case isAlnum[c] || c >= utf8.RuneSelf:
+			letter = true
+		default:
 			return false
 		}
 	}
-	return dot && len(p) <= 253
+	return dots > 0 && letter && len(p) <= 253
 }
 
 // trimURL removes the punctuation after a URL, and a closing bracket that it does not open.

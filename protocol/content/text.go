@@ -5,6 +5,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 const (
@@ -106,6 +108,8 @@ func (t *textReader) line(line []byte, offset int64, first bool) {
 		from = m.end
 		at := func() spot { return spot{offset: offset + int64(m.start)} }
 		switch {
+		case m.label == tlp.Clear && !(first && (isMarkingPlace(line[:m.start]) || isHeading(line))):
+			// A mention, not a marking: it is mostly another document that is CLEAR.
 		case m.label.Valid():
 			t.marks.add(m.label)
 		case m.unclear:
