@@ -128,7 +128,7 @@ func (e *Envelope) AddSignature(k *PrivateKey) error {
 // this type counts nothing. Signatures of other keys are ignored, a bad signature of a listed key is an error.
 func (e *Envelope) Signers(use Use, keys []PublicKey) (int, error) {
 	if !slices.Contains(uses[e.Type], use) {
-		return 0, fmt.Errorf("%w: a %s key may not sign %s", ErrSignature, use, e.Type)
+		return 0, fmt.Errorf("%w: %s may not be signed by a key of use %q", ErrSignature, e.Type, use)
 	}
 	msg := pae(e.Type, e.Payload)
 	n := 0

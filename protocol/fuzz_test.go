@@ -1,0 +1,138 @@
+package protocol
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func FuzzDecodeEnvelope(f *testing.F) {
+	for _, data := range seeds()["envelope"] {
+		f.Add(data)
+	}
+	for _, v := range vectors() {
+		if strings.HasPrefix(v.name, "envelope-") {
+			f.Add(v.data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		agree(t, "envelope", data)
+		e, err := DecodeEnvelope(data, MaxRecord)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(e.Encode(), data) {
+			t.Fatalf("decoded %x, encoded %x", data, e.Encode())
+		}
+		r, err := decodeAny(e)
+		if err != nil {
+			return
+		}
+		if err := r.check(); err != nil {
+			t.Fatalf("decoded, but %v", err)
+		}
+		if _, _, err := SlotOf(e); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, strings.TrimPrefix(string(e.Type), "entente/v1/"), e.Payload)
+	})
+}
+
+func FuzzRecords(f *testing.F) {
+	types := Types()
+	for i, typ := range types {
+		for _, data := range seeds()[strings.TrimPrefix(string(typ), "entente/v1/")] {
+			f.Add(uint8(i), data)
+		}
+	}
+	for _, v := range vectors() {
+		if e, err := DecodeEnvelope(v.data, MaxRecord); err == nil {
+			for i, typ := range types {
+				if typ == e.Type {
+					f.Add(uint8(i), e.Payload)
+				}
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, data []byte) {
+		typ := types[int(i)%len(types)]
+		agree(t, strings.TrimPrefix(string(typ), "entente/v1/"), data)
+	})
+}
+
+func FuzzBundle(f *testing.F) {
+	for _, data := range seeds()["bundle"] {
+		f.Add(data)
+		if b, err := DecodeBundle(data); err == nil {
+			f.Add(b.Armor())
+			f.Add([]byte("Dear colleague,\n\n" + string(b.Armor()) + "\n-- \nEva"))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		agree(t, "bundle", data)
+		b, err := DecodeBundle(data)
+		if err != nil {
+			if b, err = Unarmor(data); err != nil {
+				return
+			}
+		}
+		_, _ = b.Envelopes()
+		back, err := Unarmor(b.Armor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(back.Encode(), b.Encode()) {
+			t.Fatalf("got %x, want %x", back.Encode(), b.Encode())
+		}
+	})
+}
+
+func FuzzHello(f *testing.F) {
+	for _, data := range seeds()["hello"] {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		agree(t, "hello", data)
+		h, err := DecodeHello(data)
+		if err != nil {
+			return
+		}
+		if again, err := DecodeHello(h.Encode()); err != nil || !bytes.Equal(again.Encode(), h.Encode()) {
+			t.Fatalf("greeting %x does not survive: %v", data, err)
+		}
+		if v, err := h.Negotiate(); err == nil && v != Version {
+			t.Fatalf("agreed on version %d", v)
+		}
+	})
+}
+
+// FuzzParcel is the way of what arrives from the network.
+func FuzzParcel(f *testing.F) {
+	for _, v := range vectors() {
+		if v.form == "statement in parcel" || strings.HasPrefix(v.name, "parcel") {
+			f.Add(v.data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := DecodeEnvelope(data, MaxParcel)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(e.Encode(), data) {
+			t.Fatalf("decoded %x, encoded %x", data, e.Encode())
+		}
+		p, err := Decode[Parcel](e)
+		if err != nil {
+			return
+		}
+		agree(t, "parcel", e.Payload)
+		env, st, err := p.OpenCommunity(nodeKey.Public())
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(env.Encode(), p.Body) || st.Author != p.Team || st.Node != p.Node {
+			t.Fatalf("opened a statement that is not the parcel's: %x", data)
+		}
+		agree(t, "statement", env.Payload)
+	})
+}
