@@ -68,32 +68,36 @@ const DefaultMinFree = 256 << 20
 
 // A Store is what this node keeps. It is safe for concurrent use.
 type Store struct {
-	db   *badger.DB
-	keys Keys
-	opt  Options
-	dir  string // empty in memory
+	db    *badger.DB
+	keys  Keys
+	local Cipher
+	opt   Options
+	dir   string // empty in memory
 
 	damaged atomic.Uint64
 
-	queue  chan *acceptRequest
-	quit   chan struct{} // closed by Close
-	done   chan struct{} // closed when the writer has ended
-	closed atomic.Bool
+	queue chan *acceptRequest
+	quit  chan struct{} // closed by Close
+	done  chan struct{} // closed when the writer has ended
 
-	// writeMu is held by whoever reads and writes feeds, messages, quotas or counters, until the commit.
+	life    sync.Mutex
+	closing bool
+	users   int
+	idle    chan struct{} // closed when closing and no user is left
+
+	// writeMu is held by whoever reads and then writes, until the commit.
 	writeMu  sync.Mutex
 	counters counters // as committed
-	broken   error    // set by a failed commit
-	advance  map[protocol.FeedID]bool
+	broken   error    // of a failed commit
 
-	indexMu sync.Mutex // held while the index cursor moves
+	indexMu sync.Mutex // held by who writes postings; taken before writeMu
 
 	audMu     sync.Mutex
 	audiences map[shortTag]protocol.Hash
 	ciphers   map[protocol.Hash]Cipher
 
-	blobMu sync.Mutex
-	open   map[blobKey]bool // blobs with a writer
+	blobMu  sync.Mutex
+	writing map[blobKey]bool // blobs with a writer
 }
 
 // Stats says how much the store holds.

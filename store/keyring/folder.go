@@ -58,6 +58,9 @@ func openFolder(path string) (*folder, error) {
 
 // openKeys opens the directory of keys, and checks it and every file in it.
 func openKeys(path string) (*folder, error) {
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%w: %s is a symbolic link: give the directory's own path", ErrUnsafe, path)
+	}
 	f, err := openFolder(path)
 	if err != nil {
 		return nil, err
@@ -101,9 +104,6 @@ func checkWay(abs string) error {
 		}
 		if fi.Mode()&fs.ModeSymlink == 0 {
 			continue
-		}
-		if p == abs {
-			return fmt.Errorf("%w: %s is a symbolic link: give the directory's own path", ErrUnsafe, p)
 		}
 		in, err := os.Lstat(filepath.Dir(p))
 		if err != nil {

@@ -342,6 +342,14 @@ func (r *Ring) Audience(tag protocol.Hash) (*seal.Cipher, error) {
 	return c, nil
 }
 
+// HasAudience reports whether the audience has a data key. It makes none.
+func (r *Ring) HasAudience(tag protocol.Hash) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, found := r.find(tag)
+	return found && r.rec.Audiences[i].Key != [32]byte{}
+}
+
 // DropAudience forgets the data key of an audience, durably: what is sealed under it cannot be read any more (see the package's
 // note on older copies), and [Ring.Audience] answers ErrDropped. Ciphers that were handed out before must be dropped by their
 // holders.

@@ -1,0 +1,283 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/entente-network/entente/protocol"
+)
+
+// parcel checks an entry of a feed. Entries come in the order of their feeds and numbers.
+func (ck *check) parcel(item *badger.Item, k []byte) error {
+	ck.parcels++
+	feed, seq := hashAt(k, 1), numAt(k, 33)
+	if ck.x == nil || feed != ck.feed {
+		if err := ck.endFeed(); err != nil {
+			return err
+		}
+		if err := ck.beginFeed(feed); err != nil {
+			return err
+		}
+	}
+	where := fmt.Sprintf("entry %d of feed %s", seq, feed)
+	hole := func(t *tx) error { return t.mend(feed, []uint64{seq}, true) }
+	if ck.aud == nil {
+		return ck.found("damaged", where+": its audience is not known", func(t *tx) error {
+			t.c.Parcels -= min(t.c.Parcels, 1)
+			return t.Delete(k)
+		})
+	}
+	b, err := ck.open(item, ck.aud)
+	var h *held
+	if err == nil {
+		h, err = ck.decodeHeld(b, feed, seq)
+	}
+	if err != nil {
+		ck.prev = nil
+		if seq == ck.next {
+			ck.next++ // found once
+		}
+		return ck.found("damaged", where, hole)
+	}
+	ck.rep.Parcels++
+	if err := ck.signed(h); err != nil {
+		ck.prev = nil
+		if seq == ck.next {
+			ck.next++
+		}
+		aud := ck.aud
+		return ck.found("signature", where, func(t *tx) error { return errors.Join(t.forget(h, aud), t.mend(feed, []uint64{seq}, true)) })
+	}
+	if ck.prev != nil && ck.prev.parcel.Seq == seq-1 && ck.prev.id != h.parcel.Prev {
+		if err := ck.found("chain", where, nil); err != nil { // a revoked node's, or a fork: both stay, as evidence
+			return err
+		}
+	}
+	ck.prev = h
+	if seq == ck.next {
+		ck.next++
+	}
+	if h.n == 0 {
+		return nil
+	}
+	if _, err := ck.placeN(h.n); err != nil {
+		return ck.found("message", where+" has lost its message", hole)
+	}
+	return nil
+}
+
+// signed checks the signatures of an entry and of its statement.
+func (ck *check) signed(h *held) error {
+	if ck.opt.Lookup == nil {
+		return nil
+	}
+	pub, ok := ck.opt.Lookup(h.parcel.Node)
+	if !ok {
+		ck.rep.Unverified++
+		return nil
+	}
+	if err := h.env.VerifyNode(pub); err != nil {
+		return err
+	}
+	_, _, err := h.parcel.OpenCommunity(pub)
+	return err
+}
+
+// forget removes the message of an entry that was never said.
+func (t *tx) forget(h *held, c Cipher) error {
+	in := &intake{tx: t}
+	return in.displace(h, c)
+}
+
+func (ck *check) beginFeed(feed protocol.FeedID) error {
+	ck.feed, ck.prev, ck.aud = feed, nil, nil
+	x, err := ck.extent(feed)
+	if err != nil {
+		err := ck.found("extent", "feed "+feed.String()+" has no extent", func(t *tx) error {
+			x, err := t.rebuildExtent(feed)
+			if err != nil {
+				return err
+			}
+			return t.putExtent(feed, x)
+		})
+		if err != nil {
+			return err
+		}
+		if x, err = ck.rebuildExtent(feed); err != nil {
+			ck.x = newExtent()
+			return nil
+		}
+	}
+	ck.x, ck.next = x, x.First
+	if c, err := ck.s.cipher(x.Tag); err == nil {
+		ck.aud = c
+	}
+	return nil
+}
+
+// endFeed compares the extent of the feed with the entries that were seen.
+func (ck *check) endFeed() error {
+	if ck.x == nil {
+		return nil
+	}
+	feed, x := ck.feed, ck.x
+	ck.x = nil
+	if ck.next >= x.Next {
+		return nil
+	}
+	first := ck.next
+	return ck.found("extent", fmt.Sprintf("feed %s lacks entry %d", feed, first), func(t *tx) error {
+		return t.mend(feed, []uint64{first}, false)
+	})
+}
+
+// message checks a message against its entry.
+func (ck *check) message(item *badger.Item, k []byte) error {
+	ck.messages++
+	pl, _ := placeOf(k)
+	where := fmt.Sprintf("message %d", pl.n)
+	restore := func(t *tx) error { return t.restore(pl) }
+	anew := func(t *tx) error { return t.remake(pl) }
+	gone := func(t *tx) error { return t.deleteMessage(pl, protocol.Hash{}, nil) }
+	c, err := ck.s.cipherOf(pl.aud)
+	if err != nil {
+		return ck.found("damaged", where+": its audience is not known", gone)
+	}
+	m, err := ck.messageAt(item, pl, false)
+	if err != nil {
+		if _, herr := ck.held(pl.feed, pl.seq, c); herr != nil {
+			return ck.found("damaged", where, func(t *tx) error { return t.mend(pl.feed, []uint64{pl.seq}, false) })
+		}
+		return ck.found("damaged", where, restore)
+	}
+	ck.rep.Messages++
+	if at, err := ck.place(m.ID); err != nil {
+		return ck.found("message", where+" is not found by its id", anew)
+	} else if at.n != pl.n {
+		return ck.found("message", where+" is there twice", gone)
+	}
+	if h, err := ck.held(pl.feed, pl.seq, c); err == nil { // otherwise it is a hole, and comes again
+		id, st, err := openParcel(h.parcel)
+		if err != nil || id != m.ID || !sameHeader(st, m) {
+			return ck.found("message", where+" is not what its entry says", anew)
+		}
+		if !labelHolds(st) {
+			return ck.found("label", where+" has a label that its audience does not allow", nil)
+		}
+	} else if pl.seq < ck.firstOf(pl.feed) {
+		return ck.found("orphan", where+" was pruned", func(t *tx) error { return t.deleteMessage(pl, m.ID, m.Statement) })
+	}
+	if pl.n <= ck.tx.c.Indexed && !ck.has(termsKey(pl, 0)) && !ck.has(key(kReindex, pl.n)) {
+		return ck.found("index", where+" is not indexed", func(t *tx) error { return t.Set(key(kReindex, pl.n), nil) })
+	}
+	if b := (blobKey{m.Statement.Body.Hash, m.Statement.Body.Size}); m.Statement.Body.External() {
+		if meta, err := ck.blob(b); err != nil || !ck.has(b.ref(pl.n)) || !meta.Complete && !ck.has(b.wanted()) {
+			tag := m.Statement.Audience.Tag()
+			return ck.found("blob", where+" has lost its blob", func(t *tx) error { return t.want(b, tag, pl.n) })
+		}
+	}
+	return nil
+}
+
+func sameHeader(st *protocol.Statement, m *Message) bool {
+	st.Body.Inline = nil
+	a, err1 := protocol.Marshal(st)
+	b, err2 := protocol.Marshal(m.Statement)
+	return err1 == nil && err2 == nil && bytes.Equal(a, b)
+}
+
+func (ck *check) firstOf(feed protocol.FeedID) uint64 {
+	x, err := ck.extent(feed)
+	if err != nil {
+		return 1
+	}
+	return x.First
+}
+
+// terms checks that the postings of a message are there.
+func (ck *check) terms(item *badger.Item, k []byte) error {
+	n := numAt(k, 1)
+	pl, err := ck.placeN(n)
+	if err != nil {
+		return ck.found("orphan", "terms without their message", deleteKey(k))
+	}
+	again := func(t *tx) error { return errors.Join(t.Delete(k), t.Set(key(kReindex, n), nil)) }
+	c, err := ck.s.cipherOf(shortTag(k[9:17]))
+	if err != nil {
+		return ck.found("damaged", fmt.Sprintf("terms of message %d: their audience is not known", n), again)
+	}
+	list, err := ck.open(item, c)
+	if err != nil || len(list)%16 != 0 {
+		return ck.found("damaged", fmt.Sprintf("terms of message %d", n), again)
+	}
+	for ; len(list) > 0; list = list[16:] {
+		if !ck.has(postingKey(pl, [16]byte(list))) {
+			return ck.found("index", fmt.Sprintf("message %d has lost a posting", n), again)
+		}
+	}
+	return nil
+}
+
+// chunk checks a chunk of a blob that is not complete; those of complete ones are read with their blob.
+func (ck *check) chunk(item *badger.Item, k []byte) error {
+	b := blobAt(k)
+	m, err := ck.blob(b)
+	if err != nil {
+		return ck.found("orphan", "a chunk without its blob", func(t *tx) error {
+			t.c.sub(t.sizeOf(k))
+			return t.Delete(k)
+		})
+	}
+	if m.Complete {
+		return nil
+	}
+	c, err := ck.s.cipher(m.Tag)
+	if err == nil {
+		_, err = ck.open(item, c)
+	}
+	if err == nil {
+		return nil
+	}
+	return ck.found("damaged", "a chunk of blob "+b.hash.String(), func(t *tx) error { return t.rebuildBlob(b) })
+}
+
+// checkBlob reads a blob that is complete, and compares its hash.
+func (ck *check) checkBlob(b blobKey, m *blobMeta) error {
+	ck.rep.Blobs++
+	if !m.Complete {
+		return nil
+	}
+	got, err := ck.s.hashBlob(b, m.Tag)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err != nil || got.sum != b.hash {
+		return errDamaged
+	}
+	return nil
+}
+
+// rebuildBlob begins a blob anew. Chunks are overwritten as they come.
+func (t *tx) rebuildBlob(b blobKey) error {
+	var first uint64
+	if err := t.refs(b, func(n uint64) bool { first = n; return false }); err != nil {
+		return err
+	}
+	if first == 0 {
+		return t.Delete(b.meta())
+	}
+	pl, err := t.placeN(first)
+	if err != nil {
+		return err
+	}
+	t.s.audMu.Lock()
+	tag := t.s.audiences[pl.aud]
+	t.s.audMu.Unlock()
+	if err := t.putBlob(b, &blobMeta{Tag: tag, Made: uint64(t.s.opt.Now().Unix())}); err != nil {
+		return err
+	}
+	return t.Set(b.wanted(), nil)
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A migration brings a store from one version of the layout to the next. It has to bear being run twice, and works through
+// as many transactions as it needs: the version is raised after it.
+type migration func(s *Store) error
+
+// migrations[v] leads from version v to v+1. A store without a version is new.
+var migrations = map[uint64]migration{}
+
+// migrate brings the store to the wanted version.
+func (s *Store) migrate(want uint64, table map[uint64]migration) error {
+	v, err := s.schema()
+	if err != nil {
+		return err
+	}
+	if v > want {
+		return fmt.Errorf("%w: its layout has version %d, this program knows %d", ErrSchema, v, want)
+	}
+	if v == 0 { // new
+		v = want
+		if err := s.setSchema(v); err != nil {
+			return err
+		}
+	}
+	for ; v < want; v++ {
+		step := table[v]
+		if step == nil {
+			return fmt.Errorf("the store has layout version %d, from which no way leads to version %d", v, want)
+		}
+		if err := step(s); err != nil {
+			return fmt.Errorf("migrating the store from layout version %d: %w", v, err)
+		}
+		if err := s.setSchema(v + 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// schema reads the version of the layout; 0 for an empty store.
+func (s *Store) schema() (uint64, error) {
+	var v uint64
+	err := s.view(func(t *tx) error {
+		for _, k := range [][]byte{{kSchema2}, {kSchema}} {
+			if b, err := t.read(k, s.local); err == nil && len(b) == 8 {
+				v = max(v, binary.BigEndian.Uint64(b))
+			}
+		}
+		if v != 0 {
+			return nil
+		}
+		return t.scan(nil, nil, scanOptions{}, func(*badger.Item) (bool, error) {
+			return false, errors.New("the version of its layout cannot be read: wrong keys, or damaged beyond use; restore a backup")
+		})
+	})
+	return v, err
+}
+
+func (s *Store) setSchema(v uint64) error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	return s.setSchemaLocked(v)
+}
+
+// setSchemaLocked is setSchema for a caller that holds writeMu.
+func (s *Store) setSchemaLocked(v uint64) error {
+	return s.updateLocked(func(t *tx) error {
+		b := binary.BigEndian.AppendUint64(nil, v)
+		_, err1 := t.put([]byte{kSchema}, s.local, b)
+		_, err2 := t.put([]byte{kSchema2}, s.local, b)
+		return errors.Join(err1, err2)
+	})
+}
