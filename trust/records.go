@@ -40,7 +40,7 @@ func (b *Book) addCard(e *protocol.Envelope, load bool) (bool, []protocol.Hash, 
 		return false, nil, err
 	}
 	c := &card{signed{id: e.ID()}, pc}
-	if t.card != nil && t.card.id == c.id {
+	if t.card != nil && t.card.id == c.id && t.head.enough(protocol.ActCard, t.card.signers) {
 		return false, nil, nil
 	}
 	if c.signers, err = t.verify(e, protocol.ActCard, load); err != nil {
@@ -51,10 +51,18 @@ func (b *Book) addCard(e *protocol.Envelope, load bool) (bool, []protocol.Hash, 
 			return false, []protocol.Hash{c.id}, nil
 		}
 		t.card = c
-		return true, []protocol.Hash{old.id}, nil
+		return true, replaced(old.id, c.id), nil
 	}
 	t.card = c
 	return true, nil, nil
+}
+
+// replaced returns what may be dropped when the record old makes way. New officers may have signed the very same content.
+func replaced(old, by protocol.Hash) []protocol.Hash {
+	if old == by {
+		return nil
+	}
+	return []protocol.Hash{old}
 }
 
 // newerCard says which of two cards counts: one of present officers before one of former ones, then the greater version, then
@@ -81,7 +89,7 @@ func (b *Book) addAttest(e *protocol.Envelope, now time.Time, load bool) (bool, 
 	}
 	a := &attest{signed{id: e.ID()}, pa}
 	old := subject.attests[a.Issuer]
-	if old != nil && old.id == a.id {
+	if old != nil && old.id == a.id && issuer.head.enough(protocol.ActAttest, old.signers) {
 		return false, nil, nil
 	}
 	if a.signers, err = issuer.verify(e, protocol.ActAttest, load); err != nil {
@@ -92,7 +100,7 @@ func (b *Book) addAttest(e *protocol.Envelope, now time.Time, load bool) (bool, 
 	}
 	var drop []protocol.Hash
 	if old != nil {
-		drop = append(drop, old.id)
+		drop = replaced(old.id, a.id)
 	}
 	subject.attests[a.Issuer] = a
 	drop = append(drop, b.trimAttests(subject, now)...)

@@ -204,7 +204,11 @@ func signedBy(e *protocol.Envelope, use protocol.Use, keys []protocol.PublicKey,
 
 // resolve finds the head of the log anew.
 func (t *team) resolve() {
-	head, disputed, path := Resolve(t.links(protocol.Hash{}))
+	links := make([]Link, 0, len(t.roots))
+	for id, r := range t.roots {
+		links = append(links, Link{ID: id, Parent: r.Prev, Rank: r.Path})
+	}
+	head, disputed, path := Resolve(links)
 	t.head, t.disputed = t.roots[head], disputed
 	clear(t.path)
 	for _, h := range path {
@@ -212,19 +216,8 @@ func (t *team) resolve() {
 	}
 }
 
-// links returns the log for Resolve, without one record.
-func (t *team) links(without protocol.Hash) []Link {
-	links := make([]Link, 0, len(t.roots))
-	for id, r := range t.roots {
-		if id != without {
-			links = append(links, Link{ID: id, Parent: r.Prev, Rank: r.Path})
-		}
-	}
-	return links
-}
-
-// expendableRoot returns a record of rank root that is off the path, has no successor, is not keep, and does not matter to
-// the outcome: the deepest one.
+// expendableRoot returns a record of rank root that is off the path, has no successor and is not keep: the deepest one. Its
+// going changes no outcome: keep is of the highest rank, so it is on the path, or ties with another of that rank above.
 func (t *team) expendableRoot(keep protocol.Hash) (protocol.Hash, bool) {
 	for _, r := range slices.Backward(t.offPath()) {
 		if r.id == keep || r.Path != protocol.PathRoot {
@@ -234,10 +227,7 @@ func (t *team) expendableRoot(keep protocol.Hash) (protocol.Hash, bool) {
 		for _, o := range t.roots {
 			leaf = leaf && o.Prev != r.id
 		}
-		if !leaf {
-			continue
-		}
-		if head, disputed, _ := Resolve(t.links(r.id)); head == t.head.id && disputed == t.disputed {
+		if leaf {
 			return r.id, true
 		}
 	}
