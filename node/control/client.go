@@ -111,7 +111,7 @@ func (c *Client) Own(ctx context.Context) (*Own, error) { return get[Own](ctx, c
 
 // AddOwn hands over finished records of a ceremony: all or none are taken in, stored and spread.
 func (c *Client) AddOwn(ctx context.Context, records ...*protocol.Envelope) error {
-	var req ownRequest
+	var req rawRecords
 	for _, e := range records {
 		req.Records = append(req.Records, e.Encode())
 	}
@@ -119,8 +119,37 @@ func (c *Client) AddOwn(ctx context.Context, records ...*protocol.Envelope) erro
 	return err
 }
 
-type ownRequest struct {
+// rawRecords are records in their wire form, signed or not.
+type rawRecords struct {
 	Records [][]byte `json:"records"`
+}
+
+// CutoffDraft returns the cut-off, not yet signed, by which stands what this node holds of another node of its team; nil if
+// that never spoke.
+func (c *Client) CutoffDraft(ctx context.Context, node protocol.KID) (*protocol.Cutoff, error) {
+	raw, err := get[rawRecords](ctx, c, "/v1/node/"+node.String()+"/cutoff", nil)
+	if err != nil || len(raw.Records) == 0 || len(raw.Records[0]) == 0 {
+		return nil, err
+	}
+	var cut protocol.Cutoff
+	return &cut, protocol.Unmarshal(raw.Records[0], &cut)
+}
+
+// OwnAttestations returns what this team attests of others.
+func (c *Client) OwnAttestations(ctx context.Context) ([]*protocol.Attest, error) {
+	raw, err := get[rawRecords](ctx, c, "/v1/own/attestations", nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []*protocol.Attest
+	for _, b := range raw.Records {
+		var a protocol.Attest
+		if err := protocol.Unmarshal(b, &a); err != nil {
+			return nil, err
+		}
+		out = append(out, &a)
+	}
+	return out, nil
 }
 
 // ReplaceNode gives this node new keys. They work once an officer listed them in a manifest.
@@ -224,15 +253,15 @@ func (c *Client) Body(ctx context.Context, id protocol.Hash, w io.Writer) error 
 	return copyWhole(w, resp)
 }
 
-// Fsck checks everything stored. With repair, damaged values are removed, so that they are fetched again. progress may be
-// nil.
-func (c *Client) Fsck(ctx context.Context, repair bool, progress func(done, total int)) (*FsckReport, error) {
+// Fsck checks everything stored. With repair, damaged values are removed, so that they are fetched again. progress, which
+// may be nil, gets the number of values seen.
+func (c *Client) Fsck(ctx context.Context, repair bool, progress func(values uint64)) (*FsckReport, error) {
 	var report *FsckReport
 	err := stream(ctx, c, http.MethodPost, "/v1/fsck", url.Values{"repair": {strconv.FormatBool(repair)}}, func(l fsckLine) error {
 		if l.Report != nil {
 			report = l.Report
 		} else if progress != nil {
-			progress(l.Done, l.Total)
+			progress(l.Values)
 		}
 		return nil
 	})

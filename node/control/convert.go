@@ -5,6 +5,7 @@ import (
 
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
 )
 
 // The node speaks in its own types; here they become the JSON of the interface, whose names are a contract.
@@ -102,3 +103,12 @@ const (
 	audienceCommunity = "community"
 	communityNote     = "these teams may pass it on within their own communities"
 )
+
+func report(r *store.Report) *FsckReport {
+	out := &FsckReport{Clean: r.Found == r.Repaired, Values: r.Values, Parcels: r.Parcels, Messages: r.Messages, Blobs: r.Blobs,
+		Records: r.Records, Unverified: r.Unverified, Found: r.Found, Repaired: r.Repaired}
+	for _, p := range r.Problems {
+		out.Problems = append(out.Problems, Problem{Kind: p.Kind, Where: p.Where})
+	}
+	return out
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -99,7 +100,7 @@ func (s *Server) responsible(w http.ResponseWriter, r *http.Request) error {
 		t, err := s.n.Team(c.Team.String())
 		if err == nil {
 			out := team(t, s.n.TeamID())
-			out.Claim = c.Entry
+			out.Claim = c.Value
 			err = l.write(out)
 		}
 		if err != nil {
@@ -186,8 +187,10 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request) error {
 		out.Card, err = protocol.Marshal(o.Card)
 	}
 	if err == nil {
-		d := s.n.NodeDraft()
-		out.Node, err = protocol.Marshal(&d)
+		var d protocol.Node
+		if d, err = s.n.NodeDraft(); err == nil {
+			out.Node, err = protocol.Marshal(&d)
+		}
 	}
 	if err != nil {
 		return err
@@ -196,7 +199,7 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) addOwn(w http.ResponseWriter, r *http.Request) error {
-	req, err := readJSON[ownRequest](r)
+	req, err := readJSON[rawRecords](r)
 	if err != nil {
 		return err
 	}
@@ -215,20 +218,55 @@ func (s *Server) addOwn(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) replaceNode(w http.ResponseWriter, r *http.Request) error {
-	n, cuts, err := s.n.ReplaceNode()
+	v, err := s.n.ReplaceNode()
 	if err != nil {
 		return err
 	}
-	var out Replacement
-	if out.Node, err = protocol.Marshal(&n); err != nil {
+	out := Replacement{Old: v.Old}
+	if out.Node, err = protocol.Marshal(&v.Node); err != nil {
 		return err
 	}
-	for _, c := range cuts {
-		b, err := protocol.Marshal(&c)
+	if out.Cutoff, err = cutoff(v.Cutoff); err != nil {
+		return err
+	}
+	return writeJSON(w, out)
+}
+
+func cutoff(c *protocol.Cutoff) ([]byte, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return protocol.Marshal(c)
+}
+
+func (s *Server) cutoffDraft(w http.ResponseWriter, r *http.Request) error {
+	var kid protocol.KID
+	if err := kid.UnmarshalText([]byte(r.PathValue("node"))); err != nil {
+		return usagef("node: %v", err)
+	}
+	c, err := s.n.CutoffDraft(kid)
+	if err != nil {
+		return err
+	}
+	b, err := cutoff(c)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, rawRecords{Records: [][]byte{b}})
+}
+
+func (s *Server) attestations(w http.ResponseWriter, r *http.Request) error {
+	as, err := s.n.OwnAttestations()
+	if err != nil {
+		return err
+	}
+	var out rawRecords
+	for _, a := range as {
+		b, err := protocol.Marshal(a)
 		if err != nil {
 			return err
 		}
-		out.Cutoffs = append(out.Cutoffs, b)
+		out.Records = append(out.Records, b)
 	}
 	return writeJSON(w, out)
 }
@@ -265,7 +303,13 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.n.Preview(d)
+	// An empty document stands for the one to come: its readers are those of the label asked for, or of the widest.
+	asked := d.Label.Valid()
+	d.DryRun, d.Name, d.Size, d.Supersedes = true, "", 0, protocol.Hash{}
+	if !asked {
+		d.Label = tlp.Clear
+	}
+	v, err := s.n.Send(r.Context(), d, strings.NewReader(""))
 	if err != nil {
 		return err
 	}
@@ -273,7 +317,7 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !v.Label.Valid() {
+	if !asked {
 		out.TLP = nil
 	}
 	return writeJSON(w, out)
@@ -466,8 +510,8 @@ func (s *Server) fsck(w http.ResponseWriter, r *http.Request) error {
 	if l.start() != nil {
 		return nil
 	}
-	rep, err := s.n.Fsck(r.Context(), r.FormValue("repair") == "true", func(done, total int) {
-		_ = l.write(fsckLine{Done: done, Total: total})
+	rep, err := s.n.Fsck(r.Context(), r.FormValue("repair") == "true", func(values uint64) {
+		_ = l.write(fsckLine{Values: values})
 	})
 	if err == nil {
 		err = l.write(fsckLine{Report: report(rep)})
@@ -493,7 +537,7 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	}
 	l := newLineWriter(w)
 	for _, f := range fs {
-		if l.write(Finding{Level: f.Level, Text: f.Text, Next: f.Next}) != nil {
+		if l.write(Finding{Level: string(f.Level), Text: f.Text, Next: f.Next}) != nil {
 			return nil
 		}
 	}

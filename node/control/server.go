@@ -76,6 +76,8 @@ func (s *Server) routes() http.Handler {
 	work("GET /v1/own", s.own)
 	work("POST /v1/own", s.addOwn)
 	work("POST /v1/node/replace", s.replaceNode)
+	work("GET /v1/node/{node}/cutoff", s.cutoffDraft)
+	work("GET /v1/own/attestations", s.attestations)
 	work("POST /v1/preview", s.preview)
 	work("POST /v1/messages", s.send)
 	work("GET /v1/messages", s.inbox)

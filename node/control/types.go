@@ -224,12 +224,12 @@ type Own struct {
 	Node       []byte        `json:"node"` // this node's entry for a manifest
 }
 
-// Replacement is this node's new entry for a manifest after its keys were replaced, and the cut-offs for its old feeds, not
+// Replacement is this node's new entry for a manifest after its keys were replaced, and the cut-off for its old feed, not
 // yet signed.
 type Replacement struct {
-	Node    []byte   `json:"node"`
-	Old     []byte   `json:"old,omitempty"`
-	Cutoffs [][]byte `json:"cutoffs"`
+	Node   []byte       `json:"node"`
+	Old    protocol.KID `json:"old"`
+	Cutoff []byte       `json:"cutoff,omitempty"`
 }
 
 // A Finding is one thing that doctor has to say. Level is ok, warn or bad.
@@ -241,18 +241,27 @@ type Finding struct {
 
 // A FsckReport sums up a check of everything stored.
 type FsckReport struct {
-	Clean    bool     `json:"clean"`
-	Checked  uint64   `json:"checked"`
-	Messages uint64   `json:"messages"`
-	Damaged  uint64   `json:"damaged"`
-	Repaired uint64   `json:"repaired"`
-	Problems []string `json:"problems,omitempty"`
+	Clean      bool      `json:"clean"` // nothing wrong is left
+	Values     uint64    `json:"values"`
+	Parcels    uint64    `json:"parcels"`
+	Messages   uint64    `json:"messages"`
+	Blobs      uint64    `json:"blobs"`
+	Records    uint64    `json:"records"`
+	Unverified uint64    `json:"unverified"` // entries whose node's key is not known
+	Found      uint64    `json:"found"`      // problems
+	Repaired   uint64    `json:"repaired"`
+	Problems   []Problem `json:"problems,omitempty"`
+}
+
+// A Problem is one thing that is not as it should be.
+type Problem struct {
+	Kind  string `json:"kind"`
+	Where string `json:"where"`
 }
 
 // fsckLine is one line of the stream of a check.
 type fsckLine struct {
-	Done   int         `json:"done"`
-	Total  int         `json:"total"`
+	Values uint64      `json:"values"` // seen so far
 	Report *FsckReport `json:"report,omitempty"`
 }
 

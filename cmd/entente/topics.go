@@ -1,0 +1,91 @@
+package main
+
+// A topic is a page of help that belongs to no one command.
+type topic struct{ name, text string }
+
+var topics = []topic{
+	{"start", `
+From nothing to a first message
+
+1. Make your team, on the machine that will be its node:
+       entente init --name CERT-EXAMPLE --country XA
+   Write down the recovery words and put away the files that it names.
+
+2. Start the node, and leave it running:
+       entente run
+
+3. Meet another team. Each hands the other its introduction, by mail or on a stick:
+       entente introduction --out cert-example.txt
+       entente team add their-file.txt
+
+4. Call them on a number that you know. Each reads out the fingerprint of its own team, the other types
+   it in:
+       entente team show CERT-OTHER
+       entente team verify CERT-OTHER --fingerprint "12345 67890 …"
+
+5. Send, and read:
+       entente send report.md --to community
+       entente inbox
+       entente show ID
+`},
+	{"labels", `
+The labels of TLP 2.0, and what this program does with them
+
+CLEAR         no limit
+GREEN         the community: the teams that yours knows, and those that they know
+AMBER         the recipients' organisations and their clients
+AMBER+STRICT  the recipients' organisations only
+RED           the named persons only
+
+The label of a message is the strictest marking anywhere in the file: in STIX, MISP, CSAF and IntelMQ where
+the format puts it, in text as TLP:LABEL. A file without a marking is refused, unless you give --tlp. With
+--tlp you may tighten the file's own label, never loosen it.
+
+CLEAR and GREEN may go to the community. AMBER and above to the community is refused (rule
+community-ceiling, exit code 3).
+`},
+	{"keys", `
+The keys of a team, and what to do when one is lost or stolen
+
+recovery words  24 words on paper, in a safe. They replace the root key: entente root recover
+root key        a file of its own, with a passphrase. The node does not need it: keep it on a stick in a
+                safe. It names the officers: entente officer add, entente officer remove, entente root rotate
+officer keys    one for each person who signs for the team, with a passphrase: verifying teams, the card,
+                the list of nodes
+node key        on the node. It signs messages. Stolen or copied: entente node replace, entente node revoke
+unlock secret   opens the node's keys and messages on the disk. A copied disk yields nothing where the
+                secret is not on it.
+
+Lost passphrase of an officer: another officer goes on; with the root key, add a new one and remove the old.
+Lost root key: entente root recover, with the words. Nobody else can do it for you, and nobody else can do
+it to you.
+`},
+	{"scripts", `
+For scripts and bridges
+
+--json prints one JSON object per line, and nothing else, on standard output. Ids are whole there. Times are
+RFC 3339 in UTC. A field that is not known is null. New fields may appear; known ones stay.
+
+To follow messages without missing any, keep the field n of the last one you have dealt with:
+       entente watch --json --after N
+Inside Go programs, package node/control has the same as a client.
+
+Passphrases come from --passphrase-file FILE or ENTENTE_PASSPHRASE, never from an argument.
+
+Exit codes
+  0  done
+  1  failed
+  2  wrong usage
+  3  refused by policy; the rule and the reason are on standard error
+  4  no node is running for this home
+`},
+	{"environment", `
+ENTENTE_HOME           the home, if --home is not given
+ENTENTE_PASSPHRASE     the passphrase, if --passphrase-file is not given
+XDG_DATA_HOME          where the default home lies; without it ~/.local/share
+XDG_RUNTIME_DIR        where the control socket lies; without it /tmp
+CREDENTIALS_DIRECTORY  set by systemd: entente run takes the unlock secret from the credential entente-unlock
+EDITOR, VISUAL         for entente card edit
+NOTIFY_SOCKET          set by systemd: entente run reports when it is ready
+`},
+}
