@@ -702,6 +702,24 @@ func (p point) add(q point) point {
 	}
 }
 
+// times returns [n]p.
+func (p point) times(n *big.Int) point {
+	q := point{new(big.Int), big.NewInt(1)}
+	for i := n.BitLen() - 1; i >= 0; i-- {
+		q = q.add(q)
+		if n.Bit(i) == 1 {
+			q = q.add(p)
+		}
+	}
+	return q
+}
+
+// basePoint returns B, whose y is 4/5.
+func basePoint() point {
+	b, _ := pointOf(toLittleEndian(mulMod(big.NewInt(4), new(big.Int).ModInverse(big.NewInt(5), fieldPrime))))
+	return b
+}
+
 // cofactoredSignature signs with an R that has a part of order eight: [8][S]B = [8]R + [8][k]A holds, [S]B = R + [k]A does not.
 func cofactoredSignature(priv []byte, msg []byte) (sig [64]byte) {
 	h := sha512Of(priv[:32])
@@ -709,15 +727,8 @@ func cofactoredSignature(priv []byte, msg []byte) (sig [64]byte) {
 	a[0] &= 248
 	a[31] = a[31]&63 | 64
 	r := new(big.Int).Mod(littleEndian(sha512Of(h[32:], msg)), groupOrder)
-	base, _ := pointOf(toLittleEndian(mulMod(big.NewInt(4), new(big.Int).ModInverse(big.NewInt(5), fieldPrime))))
 	torsion, _ := pointOf(must(hex.DecodeString(smallOrder[3])))
-	bigR := point{new(big.Int), big.NewInt(1)}
-	for i := r.BitLen() - 1; i >= 0; i-- {
-		bigR = bigR.add(bigR)
-		if r.Bit(i) == 1 {
-			bigR = bigR.add(base)
-		}
-	}
+	bigR := basePoint().times(r)
 	copy(sig[:], bigR.add(torsion).encode())
 	k := littleEndian(sha512Of(sig[:32], priv[32:], msg))
 	s := new(big.Int).Mod(new(big.Int).Add(r, new(big.Int).Mul(k, littleEndian(a))), groupOrder)
