@@ -211,13 +211,31 @@ func (n *Node) AddTeam(armored []byte, by string) (TeamInfo, error) {
 	if err := n.act(trust.OwnAct{Team: b.Team, Kind: trust.ActAdded, At: n.now(), By: by}); err != nil {
 		return TeamInfo{}, err
 	}
-	for _, e := range es {
-		if _, _, err := n.addRecord(e); err != nil {
-			return TeamInfo{}, err
-		}
+	if err := n.addInAnyOrder(es); err != nil {
+		return TeamInfo{}, err
 	}
 	n.spreadTeam(b.Team)
 	return n.Team(b.Team.String())
+}
+
+// addInAnyOrder takes in records that may stand before those they build on.
+func (n *Node) addInAnyOrder(es []*protocol.Envelope) error {
+	for len(es) > 0 {
+		var waiting []*protocol.Envelope
+		var lack error
+		for _, e := range es {
+			if _, _, err := n.addRecord(e); errors.Is(err, trust.ErrMissing) {
+				waiting, lack = append(waiting, e), err
+			} else if err != nil {
+				return err
+			}
+		}
+		if len(waiting) == len(es) {
+			return lack
+		}
+		es = waiting
+	}
+	return nil
 }
 
 // act keeps a decision of a person of this team and applies it.
