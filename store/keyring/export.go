@@ -51,7 +51,7 @@ func (r *Ring) importRecord(rec nodeRecord) error {
 	if err != nil {
 		return err
 	}
-	r.to = id.Recipient()
+	r.unlocked(id)
 	if err := r.write(&rec, r.dir.create); err != nil {
 		return err
 	}
