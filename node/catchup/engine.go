@@ -32,6 +32,7 @@ type Options struct {
 
 	Log      *slog.Logger                // nil: silent
 	Progress func(done, all uint64)      // entries taken in since catching up began, and those there will have been; called in turn
+	Compared func(p peer.ID, es []Entry) // p told what it holds; es is where that differs from what is held here
 	Offence  func(p peer.ID, why string) // p broke the protocol: close its connections. May be called often, and at once
 }
 
@@ -49,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = func(uint64, uint64) {}
+	}
+	if o.Compared == nil {
+		o.Compared = func(peer.ID, []Entry) {}
 	}
 	if o.Offence == nil {
 		o.Offence = func(peer.ID, string) {}

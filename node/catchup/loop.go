@@ -189,6 +189,9 @@ func (l *loop) finish(p peer.ID, entries []Entry, full bool, err error) {
 	if full {
 		l.takeFrontier(p, entries)
 	}
+	if err == nil {
+		l.opt.Compared(p, entries)
+	}
 	l.tellBlobs()
 }
 

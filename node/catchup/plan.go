@@ -136,22 +136,21 @@ func mix(p peer.ID, f protocol.FeedID, turn uint64) uint64 {
 
 // pick returns what to ask of the peer: of what it promises to hold, or of what it may hold.
 func (f *feed) pick(c claim, promised bool) (Ask, bool) {
-	offer := Span{c.first, c.max + 1}
-	if promised {
-		offer.To = c.next
-	}
 	var span Span
-	if f.cutoff != nil {
-		span = f.backwards(offer)
+	if free := f.lacks(c, promised); len(free) == 0 {
+		return Ask{}, false
+	} else if f.cutoff != nil {
+		span = f.backwards(free)
 	} else {
-		span = f.forwards(offer)
+		span = f.forwards(free, promised)
 	}
 	return Ask{Feed: f.own.Feed, From: span.From, To: span.To, Reverse: f.cutoff != nil}, span.Len() > 0
 }
 
 // forwards returns the newest chunk of a long tail, so that people see first what happened last, and otherwise the lowest
-// of what is missing and not on its way.
-func (f *feed) forwards(offer Span) Span {
+// of what is missing and not on its way. Where nothing is promised, the holes come in turn: one that nobody can fill must not
+// hide the others.
+func (f *feed) forwards(free []Span, promised bool) Span {
 	var busy []Span
 	tailBusy := false
 	tail := f.own.tail()
@@ -160,8 +159,7 @@ func (f *feed) forwards(offer Span) Span {
 		tailBusy = tailBusy || fl.ask.To > tail
 	}
 	sortSpans(busy)
-	free := without(f.own.missing(f.wanted().and(offer)), busy)
-	if len(free) == 0 {
+	if free = without(free, busy); len(free) == 0 {
 		return Span{}
 	}
 	n := f.chunk()
@@ -169,21 +167,22 @@ func (f *feed) forwards(offer Span) Span {
 	if !tailBusy && last.From >= tail && last.Len() > n {
 		return Span{last.To - n, last.To}
 	}
-	return Span{free[0].From, min(free[0].To, free[0].From+n)}
+	s := free[0]
+	if !promised {
+		s = free[f.turn%uint64(len(free))]
+	}
+	return Span{s.From, min(s.To, s.From+n)}
 }
 
 // backwards returns the chunk that ends in the greatest missing entry up to the cut-off: only its predecessors can be
 // believed next. It is empty if the peer does not offer that entry.
-func (f *feed) backwards(offer Span) Span {
+func (f *feed) backwards(free []Span) Span {
 	all := f.own.missing(f.wanted())
-	if len(all) == 0 {
+	s := free[len(free)-1]
+	if s.To != all[len(all)-1].To {
 		return Span{}
 	}
-	s := all[len(all)-1]
-	if s.To > offer.To || s.To <= offer.From {
-		return Span{}
-	}
-	return Span{max(s.From, offer.From, s.To-min(f.chunk(), s.To)), s.To}
+	return Span{max(s.From, s.To-min(f.chunk(), s.To)), s.To}
 }
 
 // chunk returns how many entries fit a page.
@@ -205,7 +204,7 @@ func (s *State) Progress() (done, all uint64) {
 		offer := Span{From: MaxSeq}
 		for _, c := range f.claims {
 			if f.blamed(c.peer).IsZero() {
-				offer = Span{min(offer.From, c.first), max(offer.To, c.max+1)}
+				offer = Span{min(offer.From, c.sure.From), max(offer.To, c.max+1)}
 			}
 		}
 		for _, fl := range f.flying {

@@ -58,17 +58,20 @@ type feed struct {
 	wake   time.Time // nothing can be asked before, unless the feed changes
 }
 
-// A claim is what a peer says that it holds: all of [first, next), perhaps more up to max, and max itself.
+// A claim is what a peer says that it holds.
 type claim struct {
-	peer             peer.ID
-	first, next, max uint64
-	probe            bool // its newest entry is another than the one here: fetch it, to prove the fork
+	peer  peer.ID
+	sure  Span   // all of it, but for the holes
+	max   uint64 // perhaps more, up to this
+	holes []Span
+	probe bool // its newest entry is another than the one here: fetch it, to prove the fork
 }
 
 type fault struct {
 	peer  peer.ID
 	times int
 	until time.Time
+	maybe bool // it never said that it had what was asked
 }
 
 type flight struct {
@@ -252,6 +255,7 @@ func (e Frontier) apply(s *State, now time.Time) {
 			continue
 		}
 		if c := f.claimOf(e.Peer, en); f.offers(c) {
+			f.excuse(c)
 			f.addClaim(c, s.limits.Sources, now)
 		}
 	}
@@ -262,7 +266,7 @@ func (e Hint) apply(s *State, now time.Time) {
 	if f == nil {
 		return
 	}
-	c := claim{peer: e.Peer, first: 1, next: 1, max: min(e.Max, MaxSeq)}
+	c := claim{peer: e.Peer, sure: Span{1, 1}, max: min(e.Max, MaxSeq)}
 	if i := slices.IndexFunc(f.claims, func(o claim) bool { return o.peer == e.Peer }); i < 0 && f.offers(c) {
 		s.source(e.Peer)
 		f.addClaim(c, s.limits.Sources, now)
@@ -315,7 +319,7 @@ func (e Answer) apply(s *State, now time.Time) {
 	src := s.source(fl.peer)
 	if i := slices.IndexFunc(f.claims, func(c claim) bool { return c.peer == fl.peer }); i >= 0 {
 		c := &f.claims[i]
-		c.first = max(c.first, min(e.First, MaxSeq+1))
+		c.sure.From = max(c.sure.From, min(e.First, MaxSeq+1))
 		c.probe = c.probe && !fl.probe
 		if !f.offers(*c) {
 			f.dropClaim(fl.peer)
@@ -328,7 +332,7 @@ func (e Answer) apply(s *State, now time.Time) {
 		src.failed, src.proven = src.failed+1, false
 		src.pause = now.Add(backoff(pauseFailed, pauseFailedMax, src.failed))
 	case Wrong:
-		f.blame(fl.peer, now, pauseWrong, pauseWrongMax, true)
+		f.blame(fl.peer, now, pauseWrong, pauseWrongMax)
 	case Answered:
 		src.failed, src.proven = 0, src.proven || e.Report.Accepted > 0
 		f.judge(e, fl, now)
@@ -345,7 +349,7 @@ func (f *feed) judge(e Answer, fl flight, now time.Time) {
 		f.size = (3*f.size + mean) / 4
 	}
 	if e.Report.Refused > 0 {
-		f.blame(fl.peer, now, pauseWrong, pauseWrongMax, true)
+		f.blame(fl.peer, now, pauseWrong, pauseWrongMax)
 		return
 	}
 	if fl.probe {
@@ -356,9 +360,8 @@ func (f *feed) judge(e Answer, fl flight, now time.Time) {
 	case left == 0 || e.More && e.Report.Accepted > 0:
 		f.pardon(fl.peer)
 	default:
-		// A peer with holes of its own, or one whose entries cannot be taken in now, is not asked again soon; only a promise
-		// broken again and again makes the time grow.
-		f.blame(fl.peer, now, pauseUndelivered, pauseUndelMax, fl.promised && e.Report.Waiting == 0)
+		f.blame(fl.peer, now, pauseUndelivered, pauseUndelMax)
+		f.faults[len(f.faults)-1].maybe = !fl.promised
 	}
 }
 
@@ -410,13 +413,30 @@ func (f *feed) wanted() Span {
 
 // claimOf returns what a peer's entry claims.
 func (f *feed) claimOf(p peer.ID, en Entry) claim {
-	return claim{peer: p, first: en.First, next: en.Next, max: max(en.Max, en.Next-1),
-		probe: !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head}
+	c := claim{peer: p, sure: Span{en.First, en.Next}, max: max(en.Max, en.Next-1)}
+	for _, h := range en.Holes {
+		c.holes = append(c.holes, Span{h.From, h.To})
+		c.sure.To = h.To
+	}
+	if len(en.Holes) < MaxHoles {
+		c.sure.To = c.max + 1
+	}
+	c.probe = !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head
+	return c
+}
+
+// lacks returns what the claim names of what is wanted and missing, of what is promised or else of all it may hold.
+func (f *feed) lacks(c claim, promised bool) []Span {
+	offer := Span{c.sure.From, c.max + 1}
+	if promised {
+		offer = c.sure
+	}
+	return without(f.own.missing(f.wanted().and(offer)), c.holes)
 }
 
 // offers reports whether the claim names an entry that is wanted and missing.
 func (f *feed) offers(c claim) bool {
-	return c.probe || len(f.own.missing(f.wanted().and(Span{c.first, c.max + 1}))) > 0
+	return c.probe || len(f.lacks(c, false)) > 0
 }
 
 func (f *feed) dropClaim(p peer.ID) {
@@ -440,13 +460,10 @@ func (f *feed) addClaim(c claim, most int, now time.Time) {
 }
 
 // blame keeps the peer from being asked for the feed for a while.
-func (f *feed) blame(p peer.ID, now time.Time, base, most time.Duration, grow bool) {
+func (f *feed) blame(p peer.ID, now time.Time, base, most time.Duration) {
 	ft := fault{peer: p, times: 1}
 	if i := slices.IndexFunc(f.faults, func(o fault) bool { return o.peer == p }); i >= 0 {
-		ft.times = f.faults[i].times
-		if grow {
-			ft.times++
-		}
+		ft.times = f.faults[i].times + 1
 		f.faults = slices.Delete(f.faults, i, i+1)
 	}
 	ft.until = now.Add(backoff(base, most, ft.times))
@@ -458,6 +475,15 @@ func (f *feed) blame(p peer.ID, now time.Time, base, most time.Duration, grow bo
 
 func (f *feed) pardon(p peer.ID) {
 	f.faults = slices.DeleteFunc(f.faults, func(o fault) bool { return o.peer == p })
+}
+
+// excuse lets a peer be asked that had holes of its own where it was asked before, and says now that it filled them.
+func (f *feed) excuse(c claim) {
+	for i := range f.faults {
+		if ft := &f.faults[i]; ft.peer == c.peer && ft.maybe && len(f.lacks(c, true)) > 0 {
+			ft.until = time.Time{}
+		}
+	}
 }
 
 // blamed returns the time before which the peer is not asked for the feed.

@@ -14,6 +14,7 @@ const (
 	PageBytes    = 1 << 20 // bytes of entries after which an answer ends
 	MaxEntries   = 4096    // entries in one frame of a frontier
 	MaxFrontier  = 65536   // entries in a frontier
+	MaxHoles     = 32      // holes of one feed in a frontier
 	MaxChunk     = 256 << 10
 	MaxBlobReply = 64 << 20 // bytes of a blob in one answer; the rest is asked for again
 
@@ -78,7 +79,8 @@ func (r *request) same(o *request) bool {
 		r.Reverse == o.Reverse && r.Blob == o.Blob && r.Offset == o.Offset && r.Team == o.Team
 }
 
-// An Entry is what a node says it holds of one feed: all of [First, Next), and perhaps more up to Max.
+// An Entry is what a node says it holds of one feed: all of [First, Next), Max, and what lies between but for the holes. If
+// there are MaxHoles, there may be more beyond the last.
 type Entry struct {
 	Node  protocol.KID    `cbor:"1,keyasint"`
 	Team  protocol.TeamID `cbor:"2,keyasint"`
@@ -88,12 +90,32 @@ type Entry struct {
 	Head  protocol.Hash   `cbor:"6,keyasint,omitzero"`  // id of Next-1, absent if Next == First
 	Max   uint64          `cbor:"7,keyasint,omitempty"` // absent unless something beyond Next is held
 	Heads uint64          `cbor:"8,keyasint,omitempty"` // counter of the author's newest signed heads, absent if there are none
+	Holes []hole          `cbor:"9,keyasint,omitempty"` // the lowest, ascending, the first at Next; absent if Max is
+
+	gaps []Span // all of them, for the digest
+}
+
+// A hole is a Span on the wire.
+type hole struct {
+	_    struct{} `cbor:",toarray"`
+	From uint64
+	To   uint64
 }
 
 func (e *Entry) check() error {
 	if e.Node.IsZero() || e.Team.IsZero() || e.Feed.IsZero() || e.First < 1 || e.Next < e.First || e.Next > MaxSeq+1 ||
 		(e.Next == e.First) != e.Head.IsZero() || e.Max != 0 && e.Max <= e.Next || e.Max > MaxSeq {
 		return fmt.Errorf("%w: an entry of a frontier is out of bounds", protocol.ErrMalformed)
+	}
+	at := e.Next
+	for i, h := range e.Holes {
+		if (i == 0) != (h.From == at) || h.From < at || h.To <= h.From || h.To > e.Max {
+			return fmt.Errorf("%w: holes of a feed are out of order or of bounds", protocol.ErrMalformed)
+		}
+		at = h.To
+	}
+	if len(e.Holes) > MaxHoles || (e.Max == 0) != (len(e.Holes) == 0) {
+		return fmt.Errorf("%w: a feed with %d holes: at most %d, and none only without Max", protocol.ErrMalformed, len(e.Holes), MaxHoles)
 	}
 	return nil
 }
@@ -211,6 +233,10 @@ func frontierDigest(es []Entry) protocol.Hash {
 		b = append(b, e.Head[:]...)
 		b = binary.BigEndian.AppendUint64(b, e.Max)
 		b = binary.BigEndian.AppendUint64(b, e.Heads)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(e.gaps)))
+		for _, g := range e.gaps {
+			b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, g.From), g.To)
+		}
 	}
 	return protocol.Sum("entente/catchup/v1/frontier", b)
 }
@@ -232,7 +258,10 @@ func entryOf(x Extent, heads uint64) Entry {
 		e.Head = x.Head
 	}
 	if x.Max > e.Next {
-		e.Max = x.Max
+		e.Max, e.gaps = x.Max, x.missing(Span{e.First, x.Max + 1})
+		for _, g := range e.gaps[:min(len(e.gaps), MaxHoles)] {
+			e.Holes = append(e.Holes, hole{From: g.From, To: g.To})
+		}
 	}
 	return e
 }
