@@ -12,8 +12,8 @@
 //	unlock             where the operator wants it: the unlock identity in the clear
 //	heads              how far this node signed (type [Guard]); must be in no backup
 //
-// All of them but heads are age files or age identities. When everything else is lost, "age -d -i unlock keys/node.key" and
-// "age -d keys/root.key" give what is inside, as CBOR.
+// All of them but heads are age files or age identities. When everything else is lost, "age -d -i unlock keys/node.key" (with a
+// typed passphrase "age -d -i keys/unlock.age keys/node.key") and "age -d keys/root.key" give what is inside, as CBOR.
 //
 // A file appears whole or not at all: it is written beside its place, synced, and moved there. Nothing is overwritten that the
 // call was not asked to replace. Permissions that are too wide are an error that names the command which mends them; nothing is

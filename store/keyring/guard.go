@@ -161,7 +161,7 @@ func (g *Guard) load() error {
 		if err := file.Truncate(int64(whole)); err != nil {
 			return err
 		}
-		if err := file.Sync(); err != nil {
+		if err := syncFile(file); err != nil {
 			return err
 		}
 	}
@@ -174,11 +174,12 @@ func (g *Guard) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.broken = true
-	var err error
-	if g.file != nil {
-		err = g.file.Close()
-	}
 	g.dir.close()
+	if g.file == nil {
+		return nil
+	}
+	err := g.file.Close()
+	g.file = nil
 	return err
 }
 
@@ -273,7 +274,7 @@ func (g *Guard) append(line []byte) error {
 		g.broken = true
 		return err
 	}
-	if err := g.file.Sync(); err != nil {
+	if err := syncFile(g.file); err != nil {
 		g.broken = true
 		return err
 	}

@@ -261,6 +261,7 @@ func TestGuardWriteFails(t *testing.T) {
 }
 
 func TestGuardCompaction(t *testing.T) {
+	noSync(t)
 	g, path := newGuardFile(t)
 	g.limit = 4 << 10
 	want := marks{}
@@ -318,6 +319,7 @@ func TestGuardManyFeeds(t *testing.T) {
 }
 
 func TestGuardConcurrent(t *testing.T) {
+	noSync(t)
 	g, path := newGuardFile(t)
 	var wg sync.WaitGroup
 	for n := range byte(8) {
@@ -356,6 +358,7 @@ func TestGuardPermissions(t *testing.T) {
 
 // Against a plain map: any order of steps, crashes that tear the last line, and reopening.
 func TestGuardProperties(t *testing.T) {
+	noSync(t)
 	dir := t.TempDir()
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {

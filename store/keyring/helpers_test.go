@@ -77,6 +77,13 @@ func failAt(t testing.TB, name string, err error) (restore func()) {
 	return restore
 }
 
+// noSync spares the test the wait for the disk.
+func noSync(t testing.TB) {
+	t.Helper()
+	testOnlyNoSync = true
+	t.Cleanup(func() { testOnlyNoSync = false })
+}
+
 // files returns the content of every file below dir.
 func files(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
