@@ -54,6 +54,9 @@ func BenchmarkRead(b *testing.B) {
 
 // TestBigBundle finds every one of 150,000 indicators.
 func TestBigBundle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 85 MB")
+	}
 	const n = 150_000
 	found := make(map[Kind]int)
 	info, err := Read(bytes.NewReader(bigBundle(n)), "", func(x Term) { found[x.Kind]++ })

@@ -89,8 +89,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Reason }
 
 // Read reads one document to its end and says what it is. name is its file name or empty; it tells Markdown from text and
-// is the title of last resort, nothing else. visit, unless nil, gets each term about once; it must not retain Read's time
-// and may not call Read on the same reader. The error is an [*Error], or that of r.
+// is the title of last resort, nothing else. visit, unless nil, is called from Read and gets each term about once: a term that
+// comes again after tens of thousands of others may be repeated. The error is an [*Error], or that of r.
 //
 // With an error the Info is empty, and the document must not be sent: not even with a label given by hand, because a
 // marking that is there may not have been read.

@@ -256,7 +256,7 @@ func TestLabelInText(t *testing.T) {
 		"TLP:":                                   tlp.Unset,
 		"":                                       tlp.Unset,
 	} {
-		for _, doc := range []string{line, "intro\n\n" + line + "\nmore", strings.Repeat("x", 3*MaxLine) + " " + line} {
+		for _, doc := range []string{line, "intro\n\n" + line + "\nmore of it", strings.Repeat("x", 3*MaxLine) + " " + line} {
 			got, _, err := read(t, doc, "")
 			if strings.HasPrefix(doc, "xxx") && strings.Contains(line, "\n") {
 				continue // a label on the next line counts only where TLP: stands alone
@@ -336,6 +336,7 @@ func TestRefused(t *testing.T) {
 		{"text suffix", "it is TLP:AMBER+ORG\n", ErrMarking, ""},
 		{"text suffix of an alternative", "TLP:GREEN/AMBER+ORG\n", ErrMarking, ""},
 		{"text unclear", "tlp:unclear\n", ErrUnclear, ""},
+		{"text purple on the next line", "TLP:\n\nPURPLE\n", ErrMarking, ""},
 		{"text redacted", "TLP:REDACTED\n", ErrMarking, ""},
 		{"front matter purple", "---\ntitle: x\ntlp: purple\n---\n", ErrMarking, ""},
 		{"marked text that ends binary", "TLP:GREEN\n" + strings.Repeat("x\n", sniffSize) + "\xff", ErrBroken, "UTF-8"},
@@ -429,7 +430,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestBoundedMemory reads long documents of the most awkward kinds; what is allocated must not grow with them.
 func TestBoundedMemory(t *testing.T) {
-	const size = 8 << 20
+	const size = 4 << 20
 	for what, parts := range map[string][3]string{
 		"one long string":   {`{"info":"`, "evil.example ", `","Tag":[{"name":"tlp:red"}],"Orgc":{}}`},
 		"one long word":     {`{"info":"`, "a", `","Tag":[{"name":"tlp:red"}],"Orgc":{}}`},

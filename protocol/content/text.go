@@ -106,27 +106,33 @@ func (t *textReader) line(line []byte, offset int64, first bool) {
 			break
 		}
 		from = m.end
-		at := func() spot { return spot{offset: offset + int64(m.start)} }
-		switch {
-		case m.label == tlp.Clear && !(first && (isMarkingPlace(line[:m.start]) || isHeading(line))):
-			// A mention, not a marking: it is mostly another document that is CLEAR.
-		case m.label.Valid():
-			t.marks.add(m.label)
-		case m.unclear:
-			t.marks.refuse(at(), ErrUnclear, "")
-		case m.bad || first && m.malformed(line):
-			t.marks.refuse(at(), ErrMarking, "what follows TLP: is not a TLP label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
-		}
+		marking := first && (isMarkingPlace(line[:m.start]) || isHeading(line))
+		t.judge(m, line, first, marking, spot{offset: offset + int64(m.start)})
 	}
 	if len(bytes.TrimSpace(line)) == 0 {
 		return
 	}
-	if t.label {
-		if m, ok := findTLP(append([]byte("TLP:"), line[:min(len(line), 64)]...), 0); ok {
-			t.marks.add(m.label)
+	if t.label { // the label may be this line
+		joined := append([]byte("TLP: "), line[:min(len(line), 64)]...)
+		if m, ok := findTLP(joined, 0); ok {
+			t.judge(m, joined, true, isMarkingLine(joined), spot{offset: offset})
 		}
 	}
 	t.label = first && endsInTLP(line)
+}
+
+// judge counts a mention, or refuses it. A mention of CLEAR counts only as a marking: in prose it is mostly another
+// document that is CLEAR.
+func (t *textReader) judge(m mention, line []byte, first, marking bool, at spot) {
+	switch {
+	case m.label == tlp.Clear && !marking:
+	case m.label.Valid():
+		t.marks.add(m.label)
+	case m.unclear:
+		t.marks.refuse(at, ErrUnclear, "")
+	case m.bad || first && m.malformed(line):
+		t.marks.refuse(at, ErrMarking, "what follows TLP: is not a TLP label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
+	}
 }
 
 // title notes what may be the title.
