@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -28,64 +29,63 @@ func messages(n, size int) *pubsub.RPC {
 // A member sends valid messages of the greatest size faster than they can be read. What may be waiting is bounded, the
 // rest is counted as dropped, others are not affected, and after a while the member is heard again.
 func TestByteAllowance(t *testing.T) {
-	var why []string
-	g := openGate(func(w string) { why = append(why, w) })
-	taken := 0
-	for range 1000 {
-		if g.inspect("hostile", messages(1, MaxMessage)) == nil {
-			taken += MaxMessage
+	synctest.Test(t, func(t *testing.T) {
+		var why []string
+		g := openGate(func(w string) { why = append(why, w) })
+		taken := 0
+		for range 1000 {
+			if g.inspect("hostile", messages(1, MaxMessage)) == nil {
+				taken += MaxMessage
+			}
 		}
-	}
-	if taken > bytesBurst+bytesPerSecond || taken < bytesBurst/2 {
-		t.Errorf("%d bytes let in at once, want at most about %d", taken, bytesBurst)
-	}
-	if len(why) == 0 || why[0] != dropRation || g.count.stats().Dropped != uint64(len(why)) {
-		t.Errorf("drops told %d, counted %d", len(why), g.count.stats().Dropped)
-	}
-	if err := g.inspect("honest", messages(1, 1000)); err != nil {
-		t.Errorf("another peer is refused: %v", err)
-	}
-	if err := g.inspect("hostile", new(pubsub.RPC)); err != nil {
-		t.Errorf("control messages are refused: %v", err)
-	}
-	g.sweep(time.Now())
-	if g.allowances["hostile"] == nil {
-		t.Error("the sweep forgave a hostile peer at once")
-	}
-	g.sweep(time.Now().Add(time.Hour))
-	if len(g.allowances) != 0 {
-		t.Error("allowances that are whole again are kept")
-	}
-	if err := g.inspect("hostile", messages(1, MaxMessage)); err != nil {
-		t.Errorf("an hour later: %v", err)
-	}
+		if taken > bytesBurst || taken < bytesBurst/2 {
+			t.Errorf("%d bytes let in at once, want at most %d", taken, bytesBurst)
+		}
+		if len(why) == 0 || why[0] != dropRation || g.count.stats().Dropped != uint64(len(why)) {
+			t.Errorf("drops told %d, counted %d", len(why), g.count.stats().Dropped)
+		}
+		if err := g.inspect("honest", messages(1, 1000)); err != nil {
+			t.Errorf("another peer is refused: %v", err)
+		}
+		if err := g.inspect("hostile", new(pubsub.RPC)); err != nil {
+			t.Errorf("control messages are refused: %v", err)
+		}
+		g.sweep(time.Now())
+		if g.allowances["hostile"] == nil {
+			t.Error("the sweep forgave a hostile peer at once")
+		}
+		time.Sleep(time.Hour) // virtual
+		g.sweep(time.Now())
+		if len(g.allowances) != 0 {
+			t.Error("allowances that are whole again are kept")
+		}
+		if err := g.inspect("hostile", messages(1, MaxMessage)); err != nil {
+			t.Errorf("an hour later: %v", err)
+		}
+	})
 }
 
 // A member makes up messages of unknown authors: each is remembered for ten minutes, so their number is rationed.
 func TestIgnoredAllowance(t *testing.T) {
-	g := openGate(nil)
-	now := time.Now()
-	for range ignoredBurst {
+	synctest.Test(t, func(t *testing.T) {
+		g := openGate(nil)
+		for i := range ignoredBurst {
+			if err := g.inspect("hostile", messages(1, 100)); err != nil {
+				t.Fatalf("message %d, within the allowance: %v", i, err)
+			}
+			g.ignored("hostile", time.Now())
+		}
+		if err := g.inspect("hostile", messages(1, 100)); !errors.Is(err, errSpent) {
+			t.Errorf("beyond the allowance: %v", err)
+		}
+		if err := g.inspect("honest", messages(1, 100)); err != nil {
+			t.Errorf("another peer is refused: %v", err)
+		}
+		time.Sleep(time.Second) // virtual
 		if err := g.inspect("hostile", messages(1, 100)); err != nil {
-			t.Fatalf("within the allowance: %v", err)
+			t.Errorf("a second later: %v", err)
 		}
-		g.ignored("hostile", now)
-	}
-	// The limiter may have regained a few tokens while the loop ran.
-	refused := false
-	for range ignoredBurst {
-		if g.inspect("hostile", messages(1, 100)) != nil {
-			refused = true
-			break
-		}
-		g.ignored("hostile", time.Now())
-	}
-	if !refused {
-		t.Error("ignored messages are not rationed")
-	}
-	if err := g.inspect("honest", messages(1, 100)); err != nil {
-		t.Errorf("another peer is refused: %v", err)
-	}
+	})
 }
 
 func TestGateRefuses(t *testing.T) {
