@@ -403,10 +403,47 @@ func TestANodeThatTwoTeamsClaim(t *testing.T) {
 	if got := b.NodesByPeer(node.Peer); len(got) != 2 {
 		t.Errorf("%d nodes by the connection, want both", len(got))
 	}
+	// By the connection, the team counts that a person here trusts most: both verified, so the lower id; then only one of them.
+	lower := owner.ID
+	if thief.ID.String() < lower.String() {
+		lower = thief.ID
+	}
+	if n, ok := b.NodeByPeer(node.Peer); !ok || n.Team != lower {
+		t.Errorf("got %s", n.Team.Short())
+	}
+	act(b, ActBlocked, thief)
+	if n, ok := b.NodeByPeer(node.Peer); !ok || n.Team != owner.ID {
+		t.Errorf("got %s", n.Team.Short())
+	}
 	// Without the node's word there is doubt, and in doubt no answer.
 	mustAdd(t, b, owner.RevokeNode(kid, "moved"))
 	if n, ok := b.Node(kid); ok {
 		t.Errorf("got %+v", n)
+	}
+}
+
+// My own node before one of a verified team, that before one of a team that was only added, that before a stranger's.
+func TestNodeByPeerPrefersWhomPeopleTrust(t *testing.T) {
+	b, ts := community(t, "self", "verified")
+	added, stranger := trusttest.NewTeam(t, "added", "DE", now), trusttest.NewTeam(t, "stranger", "DE", now)
+	act(b, ActAdded, added)
+	mustAdd(t, b, added.Records()...)
+	mustAdd(t, b, stranger.Records()...)
+	var peer []byte
+	for _, x := range []*trusttest.Team{stranger, added, ts[1], ts[0]} {
+		if peer == nil {
+			peer = x.Manifest.Nodes[0].Peer
+		} else {
+			_, _, n := trusttest.NewNode(t, "node2")
+			n.Peer = peer
+			mustAdd(t, b, x.NextManifest(func(m *protocol.Manifest) { m.Nodes = append(m.Nodes, n) }))
+		}
+		if n, ok := b.NodeByPeer(peer); !ok || n.Team != x.ID {
+			t.Errorf("got %s, want %s", n.Team.Short(), x.Name)
+		}
+	}
+	if got := b.NodesByPeer(peer); len(got) != 4 {
+		t.Errorf("%d nodes", len(got))
 	}
 }
 

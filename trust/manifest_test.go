@@ -209,6 +209,26 @@ func TestManifestsAndNewRootRecords(t *testing.T) {
 		wantState(t, b, x.ID, now, Introduced)
 		mustRefuse(t, b, first, ErrOverruled)
 	})
+	t.Run("of outdated manifests, that of the later record is kept", func(t *testing.T) {
+		x := trusttest.NewTeam(t, "x", "DE", now)
+		first := x.ManifestEnv
+		x.NextRoot(func(r *protocol.Root) { r.Floor = nil })
+		second := x.NextManifest(func(m *protocol.Manifest) { m.Version, m.Prev = 1, protocol.Hash{} })
+		x.NextRoot(func(r *protocol.Root) { r.Floor = nil })
+		for _, es := range [][]*protocol.Envelope{{first, second}, {second, first}} {
+			b := NewBook(protocol.TeamID{})
+			act(b, ActAdded, x)
+			mustAdd(t, b, x.RootLog()...)
+			for _, e := range es {
+				if _, _, err := b.Add(e, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, _ := b.Team(x.ID, now); got.ManifestID != second.ID() || got.State != Stale {
+				t.Errorf("state %v, or the wrong manifest", got.State)
+			}
+		}
+	})
 	t.Run("an officer's key ran the version up", func(t *testing.T) {
 		// A stolen officer key signs the greatest version there is. New officers, a floor at the last good manifest: repaired.
 		b, ts := community(t, "self", "x")

@@ -63,3 +63,12 @@ func TestMaySign(t *testing.T) {
 		}
 	}
 }
+
+// Strangers and blocked teams stay out; a team in trouble may bring what ends it.
+func TestMayConnect(t *testing.T) {
+	for s, want := range map[State]bool{Unknown: false, Introduced: true, Verified: true, Disputed: true, Stale: true, Blocked: false, State(9): false} {
+		if got := MayConnect(s); got != want {
+			t.Errorf("%s: %v", s, got)
+		}
+	}
+}
