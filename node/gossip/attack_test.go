@@ -364,6 +364,7 @@ func TestRememberLetsBackIn(t *testing.T) {
 		c.admit(b.host.ID(), true)
 		a.say(t, "still forgotten")
 		a.Remember(b.host.ID())
+		time.Sleep(time.Second)
 		c.w.Connect(0, 1)
 		time.Sleep(5 * time.Second)
 		a.say(t, "back again")
@@ -377,6 +378,7 @@ func TestRememberLetsBackIn(t *testing.T) {
 		}
 		before := a.host.Network().ConnsToPeer(b.host.ID())
 		a.Remember(b.host.ID())
+		time.Sleep(time.Second)
 		if after := a.host.Network().ConnsToPeer(b.host.ID()); !slices.Equal(before, after) {
 			t.Error("remembering a peer that is in closed its connection")
 		}

@@ -39,7 +39,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,22 +74,22 @@ const (
 // Config is what a topic asks of its owner. Admit and Validate are required.
 type Config struct {
 	// Admit says whether this peer belongs to a team of the community now. It is called very often and from inside the
-	// router: it must be quick, must not block and must not call the Topic.
+	// router: it must be quick, must not block and must not call the Topic's waiting methods.
 	Admit func(peer.ID) bool
 
 	// Validate judges a message that peer from forwarded, and on Accept has taken it over: kept it or queued it. It is
 	// called once per message and ten minutes, by several goroutines at a time and in no particular order, never for what
 	// this node published. It may block for a disk write; while all callers wait, further messages queue and then drop.
-	// data must not be changed and may be kept. ctx ends with Close. It may call the Topic.
+	// data must not be changed and may be kept. ctx ends with Close. It may call the Topic, but not Close.
 	Validate func(ctx context.Context, from peer.ID, data []byte) Verdict
 
 	// Drops, if set, is told of every message that was lost here for want of room, with one of a few fixed words (see
-	// [Stats]). It is called from inside the router: it must be quick and must not call the Topic.
+	// [Stats]). It is called from inside the router: it must be quick and must not call the Topic's waiting methods.
 	Drops func(why string)
 }
 
-// Topic is a node's seat in the community topic. Its methods may be called from any goroutine, except from Admit and
-// Drops.
+// Topic is a node's seat in the community topic. Its methods may be called from any goroutine. Publish, Peers and Close
+// wait for the router, which may be inside Admit or Drops: call them neither from there nor under a lock that these take.
 type Topic struct {
 	host   host.Host
 	gate   *gate
@@ -99,8 +99,10 @@ type Topic struct {
 	relay  pubsub.RelayCancelFunc
 	cancel context.CancelFunc
 	leave  func() bool // ends the watch on the context of Join
-	pings  sync.WaitGroup
+	own    sync.WaitGroup
 	fresh  chan struct{} // a peer has come whose distance is unknown
+
+	errands errands
 
 	// publishing holds one token. Who has it may hand a batch to the router, which blocks for ever once the router has
 	// ended; Close takes the token for good before it ends the router.
@@ -123,6 +125,7 @@ func Join(ctx context.Context, h host.Host, c Config) (*Topic, error) {
 		fresh:      make(chan struct{}, 1),
 		publishing: make(chan struct{}, 1),
 		closed:     make(chan struct{}),
+		errands:    errands{some: make(chan struct{}, 1)},
 	}
 	t.count = &counters{drops: c.Drops, fresh: t.fresh}
 	t.gate = newGate(c.Admit, t.count)
@@ -131,7 +134,8 @@ func Join(ctx context.Context, h host.Host, c Config) (*Topic, error) {
 		return nil, fmt.Errorf("joining the community topic: %w", err)
 	}
 	t.publishing <- struct{}{}
-	t.pings.Go(func() { t.measure(own) })
+	t.own.Go(func() { t.measure(own) })
+	t.own.Go(func() { t.errands.run(own) })
 	t.leave = context.AfterFunc(ctx, t.Close)
 	return t, nil
 }
@@ -199,28 +203,27 @@ func (t *Topic) Publish(ctx context.Context, data []byte, urgent bool) error {
 	})
 }
 
-// Forget takes a peer out of the topic at once: nothing more is queued for it and nothing it sends is looked at, whatever
-// Admit says, until Remember. Bytes already handed to its connection may still arrive; close the connection as well.
+// Forget takes a peer out of the topic at once: nothing published is queued for it and nothing it sends is looked at,
+// whatever Admit says, until Remember. It does not wait, so it may be called under the caller's locks; the router takes the
+// peer out of the mesh within moments. Bytes already handed to its connection may still arrive: close the connection as
+// well.
 func (t *Topic) Forget(p peer.ID) {
 	t.gate.forget(p)
-	t.ps.BlacklistPeer(p)
+	t.errands.add(func() { t.ps.BlacklistPeer(p) })
 }
 
 // Remember lets a peer in that Admit says yes to, after Forget or because its team has joined the community. If the peer
-// is connected, the connection is closed: peers announce their interest when they connect.
+// is connected but has no seat, the connection is closed soon: peers announce their interest when they connect. It does
+// not wait.
 func (t *Topic) Remember(p peer.ID) {
 	t.gate.remember(p)
-	if t.host.Network().Connectedness(p) == network.NotConnected {
-		return
-	}
-	for _, q := range t.Peers() {
-		if q == p {
+	t.errands.add(func() {
+		if t.host.Network().Connectedness(p) == network.NotConnected || slices.Contains(t.Peers(), p) {
 			return
 		}
-	}
-	if err := t.host.Network().ClosePeer(p); err != nil {
-		slog.Debug("closing a connection so that a readmitted peer announces itself", "err", err)
-	}
+		// An error means that the connection has gone by itself.
+		_ = t.host.Network().ClosePeer(p)
+	})
 }
 
 // Peers returns the admitted peers that have announced themselves, in no order.
@@ -249,6 +252,6 @@ func (t *Topic) Close() {
 		for _, id := range protocols {
 			t.host.RemoveStreamHandler(id)
 		}
-		t.pings.Wait()
+		t.own.Wait()
 	})
 }
