@@ -358,6 +358,11 @@ func (c *Card) check() error {
 			return err
 		}
 	}
+	for _, n := range []int{len(c.Phones), len(c.Mails), len(c.Links), len(c.Constituency.ASNs)} {
+		if n > MaxItems {
+			return fmt.Errorf("a list of %d entries: at most %d", n, MaxItems)
+		}
+	}
 	lists := [][]string{c.Languages, c.Services, c.Constituency.Countries, c.Constituency.Prefixes, c.Constituency.Domains, c.Constituency.Sectors}
 	for _, p := range slices.Concat(c.Phones, c.Mails) {
 		lists = append(lists, []string{p.Use, p.Value})
@@ -365,12 +370,9 @@ func (c *Card) check() error {
 	for _, l := range c.Links {
 		lists = append(lists, []string{l.Kind, l.Value})
 	}
-	if len(lists) > MaxItems || len(c.Constituency.ASNs) > MaxItems {
-		return fmt.Errorf("a list of over %d entries", MaxItems)
-	}
 	for _, l := range lists {
 		if len(l) > MaxItems {
-			return fmt.Errorf("a list of over %d entries", MaxItems)
+			return fmt.Errorf("a list of %d entries: at most %d", len(l), MaxItems)
 		}
 		for _, s := range l {
 			if err := checkText("card", s); err != nil {

@@ -151,8 +151,8 @@ func (b *Body) check() error {
 		return errors.New("body: the name is not that of a file without its directory")
 	}
 	if b.External() {
-		if len(b.Inline) != 0 {
-			return errors.New("body: both inside and outside")
+		if len(b.Inline) != 0 || b.Hash.IsZero() {
+			return errors.New("body: both inside and outside, or without a hash")
 		}
 		return nil
 	}

@@ -22,21 +22,22 @@ import (
 
 // specTests has a test for each tag of SPEC.md that the vectors do not cover, or not wholly.
 var specTests = map[string]func(*testing.T){
-	"P-20": specIDWithoutSignatures,
-	"P-21": specBytesAreKept,
-	"P-26": specEnvelopeSize,
-	"P-33": specCofactor,
-	"P-34": specSmallOrder,
-	"P-36": TestTypesAndUses,
-	"P-37": specForkProof,
-	"P-38": specSameIsNoFork,
-	"P-86": specBundleSize,
-	"P-87": specIntroduction,
-	"P-92": specNegotiate,
-	"P-93": specExtensionsIgnored,
-	"P-97": specFingerprint,
-	"P-98": specDomains,
-	"P-99": TestBudget,
+	"P-20":  specIDWithoutSignatures,
+	"P-21":  specBytesAreKept,
+	"P-26":  specEnvelopeSize,
+	"P-33":  specCofactor,
+	"P-34":  specSmallOrder,
+	"P-36":  TestTypesAndUses,
+	"P-37":  specForkProof,
+	"P-38":  specSameIsNoFork,
+	"P-86":  specBundleSize,
+	"P-87":  specIntroduction,
+	"P-92":  specNegotiate,
+	"P-93":  specExtensionsIgnored,
+	"P-97":  specFingerprint,
+	"P-98":  specDomains,
+	"P-99":  TestBudget,
+	"P-100": specNoZeroHashes,
 }
 
 var tag = regexp.MustCompile(`\[(P-\d+)\]`)
@@ -203,6 +204,47 @@ func specBytesAreKept(t *testing.T) {
 	}
 	if !bytes.Equal(e.Payload, payload) || !bytes.Equal(e.Encode(), wire) {
 		t.Errorf("got %x, want %x", e.Encode(), wire)
+	}
+}
+
+// specNoZeroHashes sets each hash and key id that the tables call always present to zero.
+func specNoZeroHashes(t *testing.T) {
+	zeroed := 0
+	var walk func(name string, m refMap, refused func(refMap) bool)
+	walk = func(name string, m refMap, refused func(refMap) bool) {
+		for _, f := range refSchema()[name] {
+			i := slices.IndexFunc(m, func(p refPair) bool { return p.key == any(f.key) })
+			if i < 0 {
+				continue
+			}
+			of, list := strings.CutPrefix(f.form, "list of ")
+			inside := strings.Trim(of, "*")
+			switch v := m[i].value.(type) {
+			case []byte:
+				if f.optional || f.form != "hash" && f.form != "kid" {
+					continue
+				}
+				if zeroed++; !refused(with(m, f.key, make([]byte, len(v)))) {
+					t.Errorf("%s with field %d all zeros is not refused", name, f.key)
+				}
+			case refMap:
+				walk(inside, v, func(v refMap) bool { return refused(with(m, f.key, v)) })
+			case []any:
+				if list && inside != of && len(v) > 0 {
+					walk(inside, v[0].(refMap), func(e refMap) bool { return refused(with(m, f.key, []any{e})) })
+				}
+			}
+		}
+	}
+	for _, x := range examples() {
+		typ := x.record.recordType()
+		walk(strings.TrimPrefix(string(typ), "entente/v1/"), tree(x.record), func(m refMap) bool {
+			_, err := decodeAny(&Envelope{Type: typ, Payload: refEncode(m)})
+			return errors.Is(err, ErrMalformed)
+		})
+	}
+	if zeroed < 30 {
+		t.Errorf("zeroed %d fields, want 30 at least", zeroed)
 	}
 }
 
