@@ -26,9 +26,6 @@ func (s *Store) migrate(want uint64, table map[uint64]migration) error {
 	}
 	if v == 0 { // new
 		v = want
-		if err := s.setSchema(v); err != nil {
-			return err
-		}
 	}
 	for ; v < want; v++ {
 		step := table[v]
@@ -42,7 +39,8 @@ func (s *Store) migrate(want uint64, table map[uint64]migration) error {
 			return err
 		}
 	}
-	return nil
+	// Written anew each time: so it is not in the oldest table only, which may be lost.
+	return s.setSchema(want)
 }
 
 // schema reads the version of the layout; 0 for an empty store.

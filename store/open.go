@@ -54,22 +54,48 @@ func open(dir string, opt badger.Options, k Keys, o Options) (_ *Store, err erro
 	if o.MinFree == 0 {
 		o.MinFree = DefaultMinFree
 	}
+	opt.BaseTableSize, opt.TableSizeMultiplier = 8<<20, 1 // tables of one size on all levels: they are checked one by one in memory
 	opt = opt.WithLogger(nil).WithMetricsEnabled(false).WithCompression(options.None).WithDetectConflicts(false)
+	if testOnlyTune != nil {
+		opt = testOnlyTune(opt)
+	}
+	bad, unclean := 0, false
+	if dir != "" {
+		running := filepath.Join(dir, runningFile)
+		if _, err := os.Stat(running); err == nil {
+			unclean = true
+		}
+		if bad, err = checkTables(opt, unclean); err == nil {
+			err = os.WriteFile(running, nil, 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening the store: %w", err)
+		}
+	}
 	db, err := openBadger(opt)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	s := &Store{
 		db: db, keys: k, local: k.Local(), opt: o, dir: dir,
-		queue: make(chan *acceptRequest, maxQueue), quit: make(chan struct{}), done: make(chan struct{}), idle: make(chan struct{}),
+		queue: make(chan *acceptRequest, maxQueue), quit: make(chan struct{}), done: make(chan struct{}), idle: make(chan struct{}), verified: make(chan struct{}),
 		audiences: map[shortTag]protocol.Hash{}, ciphers: map[protocol.Hash]Cipher{}, writing: map[blobKey]bool{},
 	}
+	s.damaged.Add(uint64(bad))
 	if err := s.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), db.Close())
+	}
+	if dir != "" && !unclean {
+		go s.verifyTables(opt)
+	} else {
+		close(s.verified)
 	}
 	go s.write()
 	return s, nil
 }
+
+// testOnlyTune makes files small in tests.
+var testOnlyTune func(badger.Options) badger.Options
 
 // openBadger turns a panic over damaged files into an error.
 func openBadger(opt badger.Options) (db *badger.DB, err error) {
@@ -92,10 +118,25 @@ func (s *Store) start() error {
 	return s.checkTails()
 }
 
-// loadState reads audiences and counters.
+// loadState reads audiences and counters. The audiences are in the extents as well, if their own records were lost.
 func (s *Store) loadState() error {
 	return s.update(func(t *tx) error {
-		err := t.scan([]byte{kAudience}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
+		tags := map[protocol.Hash]bool{protocol.Audience{Kind: protocol.Community}.Tag(): true}
+		err := t.extents(func(_ protocol.FeedID, x *extentRec) error {
+			if !x.Tag.IsZero() {
+				tags[x.Tag] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s.audMu.Lock()
+		for tag := range tags {
+			s.audiences[short(tag)] = tag
+		}
+		s.audMu.Unlock()
+		err = t.scan([]byte{kAudience}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
 			tag, err := t.open(item, s.local)
 			if err == nil && len(tag) == 32 {
 				s.audMu.Lock()
@@ -158,11 +199,15 @@ func (s *Store) Close() error {
 	s.life.Unlock()
 	close(s.quit)
 	<-s.done
+	<-s.verified
 	<-s.idle
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
-	return nil
+	if s.dir == "" || s.failed != nil {
+		return nil
+	}
+	return os.Remove(filepath.Join(s.dir, runningFile))
 }
 
 // Stats says how much the store holds.

@@ -23,8 +23,8 @@ var (
 	ErrQuota = errors.New("the author's daily quota is used up")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("the store is closed")
-	// ErrBroken says that a write failed half way. Nothing is written any more until the store is opened anew.
-	ErrBroken = errors.New("a write to the store failed: open it anew")
+	// ErrBroken says that a write failed half way, or that a file turned out to be damaged. Opening the store anew mends it.
+	ErrBroken = errors.New("the store has to be opened anew")
 	// ErrSchema says that the directory was written by a newer version of the program.
 	ErrSchema = errors.New("the store was written by a newer version of this program")
 	// ErrNotEmpty says that Load was called on a store with content.
@@ -80,10 +80,12 @@ type Store struct {
 	quit  chan struct{} // closed by Close
 	done  chan struct{} // closed when the writer has ended
 
-	life    sync.Mutex
-	closing bool
-	users   int
-	idle    chan struct{} // closed when closing and no user is left
+	life     sync.Mutex
+	closing  bool
+	failed   error // damage that only opening anew mends
+	users    int
+	idle     chan struct{} // closed when closing and no user is left
+	verified chan struct{} // closed when the table files were looked at
 
 	// writeMu is held by whoever reads and then writes, until the commit.
 	writeMu  sync.Mutex

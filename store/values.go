@@ -42,8 +42,21 @@ func (s *Store) enter() error {
 	if s.closing {
 		return ErrClosed
 	}
+	if s.failed != nil {
+		return s.failed
+	}
 	s.users++
 	return nil
+}
+
+// fail stops the store: a file is damaged in a way that only opening anew mends. Every later call gets the error.
+func (s *Store) fail(err error) {
+	s.damaged.Add(1)
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.failed == nil {
+		s.failed = err
+	}
 }
 
 func (s *Store) leave() {
@@ -144,8 +157,8 @@ func (s *Store) caught(err *error) {
 		}
 		break
 	}
-	s.damaged.Add(1)
-	*err = fmt.Errorf("reading a damaged file of the store: %v: %w", r, errDamaged)
+	*err = fmt.Errorf("%w: a table file is damaged: %v", ErrBroken, r)
+	s.fail(*err)
 }
 
 // read returns the value under k, opened with c. The error is ErrNotFound or errDamaged, which is counted.
@@ -154,9 +167,10 @@ func (t *tx) read(k []byte, c Cipher) ([]byte, error) {
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
-	if err != nil {
-		t.s.damaged.Add(1)
-		return nil, errDamaged
+	if err != nil { // a block of a table
+		err = fmt.Errorf("%w: a table file is damaged: %w", ErrBroken, err)
+		t.s.fail(err)
+		return nil, err
 	}
 	return t.open(item, c)
 }
