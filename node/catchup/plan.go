@@ -66,10 +66,9 @@ func (s *State) next(now time.Time, f *feed) (Request, bool) {
 		}
 	}
 	for _, c := range ready {
-		if c.probe {
-			ask := Ask{Feed: f.own.Feed, From: f.own.Next - 1, To: f.own.Next}
+		if c.probe > 0 {
 			f.wake = time.Time{}
-			return s.fire(f, c, ask, false), true
+			return s.fire(f, c, Ask{Feed: f.own.Feed, From: c.probe, To: c.probe + 1}, false), true
 		}
 	}
 	return Request{}, false
@@ -78,10 +77,10 @@ func (s *State) next(now time.Time, f *feed) (Request, bool) {
 func (s *State) fire(f *feed, c claim, ask Ask, promised bool) Request {
 	s.lastID++
 	f.turn++
-	probe := c.probe && ask.To == f.own.Next
+	probe := ask.From == c.probe
 	for i := range f.claims {
 		if o := &f.claims[i]; o.peer == c.peer && probe {
-			o.probe = false
+			o.probe = 0
 		}
 	}
 	f.flying = append(f.flying, flight{id: s.lastID, peer: c.peer, ask: ask, promised: promised, probe: probe})

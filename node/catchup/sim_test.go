@@ -63,6 +63,8 @@ type simNode struct {
 	heads    map[int]*protocol.Heads
 	wake     time.Time
 	revoked  map[protocol.FeedID]bool // cut-offs that it has heard of
+	front    []Entry                  // nil: not computed
+	digest   protocol.Hash            // of front
 }
 
 type simFeed struct {
@@ -304,11 +306,11 @@ func (n *simNode) compare(m *simNode) {
 		theirs := m.frontier()
 		for _, h := range sortedValues(m.heads) {
 			if i := int(h.Node[0] - 'a'); n.heads[i] == nil || n.heads[i].N < h.N {
-				n.heads[i] = h
+				n.heads[i], n.front = h, nil
 				n.step(Word{h})
 			}
 		}
-		if frontierDigest(theirs) == frontierDigest(n.frontier()) {
+		if n.frontier(); m.digest == n.digest {
 			n.w.logf("%s = %s", string(n.id), string(m.id))
 			n.step(Frontier{m.id, nil})
 			return
@@ -324,6 +326,9 @@ func (n *simNode) compare(m *simNode) {
 
 // frontier is what the node announces, lies included.
 func (n *simNode) frontier() []Entry {
+	if n.front != nil && n.lie != overclaims {
+		return n.front
+	}
 	var out []Entry
 	for _, m := range n.w.nodes {
 		x := n.extent(m.feed)
@@ -347,6 +352,7 @@ func (n *simNode) frontier() []Entry {
 		out = append(out, en)
 	}
 	slices.SortFunc(out, func(a, b Entry) int { return bytes.Compare(a.Feed[:], b.Feed[:]) })
+	n.front, n.digest = out, frontierDigest(out)
 	return out
 }
 
@@ -490,7 +496,8 @@ func (n *simNode) accept(e simEntry) int {
 	sf := n.held[e.feed]
 	if old := sf.entries[e.seq]; old.seq != 0 || e.seq < sf.first {
 		if old.seq != 0 && old.id != e.id {
-			sf.forked, sf.cached = true, nil
+			sf.forked = true
+			n.changed(sf)
 			return -1
 		}
 		return 0
@@ -504,7 +511,7 @@ func (n *simNode) accept(e simEntry) int {
 	}
 	sf.entries[e.seq] = e
 	sf.max = max(sf.max, e.seq)
-	sf.cached = nil
+	n.changed(sf)
 	if sf.taken[e.seq]++; sf.taken[e.seq] > 1 && n.lie == honest {
 		n.w.violation("node %s accepted entry %d of %s twice", string(n.id), e.seq, string(n.w.nodes[sf.author].id))
 	}
@@ -549,10 +556,11 @@ func (n *simNode) upkeep() {
 			for sf.entries[sf.first].seq != 0 && n.w.now.Sub(sf.entries[sf.first].made) > n.w.keep && sf.first < sf.max {
 				delete(sf.entries, sf.first)
 				sf.first++
-				sf.cached = nil
+				n.changed(sf)
 			}
 			if h := n.heads[m.i]; h != nil && len(h.Feeds) > 0 && h.Feeds[0].First > sf.first && sf.entries[sf.first].seq == 0 {
-				sf.first, sf.cached = h.Feeds[0].First, nil // what the author no longer keeps is not waited for
+				sf.first = h.Feeds[0].First // what the author no longer keeps is not waited for
+				n.changed(sf)
 			}
 		}
 	}
@@ -566,9 +574,12 @@ func (n *simNode) sign() {
 	}
 	h := &protocol.Heads{Node: n.kid, N: uint64(n.w.now.UnixMilli()), Time: uint64(n.w.now.Unix()),
 		Feeds: []protocol.Head{{Feed: n.feed, First: sf.first, Seq: sf.max, Hash: sf.entries[sf.max].id}}}
-	n.heads[n.i] = h
+	n.heads[n.i], n.front = h, nil
 	n.step(Word{h})
 }
+
+// changed drops what was computed of what the node holds.
+func (n *simNode) changed(sf *simFeed) { sf.cached, n.front = nil, nil }
 
 // check compares every honest node with what the authors made.
 func (w *world) check() []string {

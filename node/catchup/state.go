@@ -64,7 +64,7 @@ type claim struct {
 	sure  Span   // all of it, but for the holes
 	max   uint64 // perhaps more, up to this
 	holes []Span
-	probe bool // its newest entry is another than the one here: fetch it, to prove the fork
+	probe uint64 // its entry here is another than this node's: fetch it, to prove the fork; 0: none
 }
 
 type fault struct {
@@ -320,7 +320,6 @@ func (e Answer) apply(s *State, now time.Time) {
 	if i := slices.IndexFunc(f.claims, func(c claim) bool { return c.peer == fl.peer }); i >= 0 {
 		c := &f.claims[i]
 		c.sure.From = max(c.sure.From, min(e.First, MaxSeq+1))
-		c.probe = c.probe && !fl.probe
 		if !f.offers(*c) {
 			f.dropClaim(fl.peer)
 		}
@@ -421,7 +420,9 @@ func (f *feed) claimOf(p peer.ID, en Entry) claim {
 	if len(en.Holes) < MaxHoles {
 		c.sure.To = c.max + 1
 	}
-	c.probe = !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head
+	if !f.own.Forked && en.Next == f.own.Next && en.Next > en.First && f.own.Next > f.own.First && en.Head != f.own.Head {
+		c.probe = en.Next - 1
+	}
 	return c
 }
 
@@ -436,7 +437,7 @@ func (f *feed) lacks(c claim, promised bool) []Span {
 
 // offers reports whether the claim names an entry that is wanted and missing.
 func (f *feed) offers(c claim) bool {
-	return c.probe || len(f.lacks(c, false)) > 0
+	return c.probe > 0 || len(f.lacks(c, false)) > 0
 }
 
 func (f *feed) dropClaim(p peer.ID) {
