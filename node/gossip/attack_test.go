@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -646,6 +647,47 @@ func TestCloseWhilePublishing(t *testing.T) {
 		a.Forget(c.seats[1].host.ID())
 		if slices.ContainsFunc(a.host.Mux().Protocols(), func(p protocol.ID) bool { return strings.HasPrefix(string(p), "/meshsub") }) {
 			t.Error("a closed topic still offers its protocols")
+		}
+	})
+}
+
+// The owner closes the topic in order to close its store: no message may be on its way in after that.
+func TestCloseWaitsForValidate(t *testing.T) {
+	world.Test(t, func(t *testing.T) {
+		w := world.New(t, 1, 2, world.Options{})
+		var running, ended atomic.Int32
+		join := func(i int, validate func(context.Context, peer.ID, []byte) gossip.Verdict) *gossip.Topic {
+			topic, err := gossip.Join(t.Context(), w.Host(i), gossip.Config{Admit: func(peer.ID) bool { return true }, Validate: validate})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(topic.Close)
+			return topic
+		}
+		a := join(0, func(context.Context, peer.ID, []byte) gossip.Verdict { return gossip.Accept })
+		b := join(1, func(ctx context.Context, _ peer.ID, _ []byte) gossip.Verdict {
+			running.Add(1)
+			<-ctx.Done()
+			time.Sleep(time.Second) // a slow disk
+			ended.Add(1)
+			return gossip.Accept
+		})
+		w.Mesh(0, 1)
+		time.Sleep(5 * time.Second)
+		for i := range 30 {
+			if err := a.Publish(t.Context(), []byte{1, byte(i)}, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		b.Close()
+		begun := running.Load()
+		if got := ended.Load(); begun == 0 || got != begun {
+			t.Errorf("Close returned while %d of %d calls of Validate were running", begun-got, begun)
+		}
+		time.Sleep(5 * time.Second)
+		if got := running.Load(); got != begun {
+			t.Errorf("%d calls of Validate after Close", got-begun)
 		}
 	})
 }

@@ -107,6 +107,7 @@ type Topic struct {
 	// publishing holds one token. Who has it may hand a batch to the router, which blocks for ever once the router has
 	// ended; Close takes the token for good before it ends the router.
 	publishing chan struct{}
+	judging    chan struct{} // holds one token per running Validate; Close fills it for good
 	closed     chan struct{}
 	closing    sync.Once
 }
@@ -124,19 +125,20 @@ func Join(ctx context.Context, h host.Host, c Config) (*Topic, error) {
 		cancel:     cancel,
 		fresh:      make(chan struct{}, 1),
 		publishing: make(chan struct{}, 1),
+		judging:    make(chan struct{}, workers()),
 		closed:     make(chan struct{}),
 		errands:    errands{some: make(chan struct{}, 1)},
 	}
 	t.count = &counters{drops: c.Drops, fresh: t.fresh}
 	t.gate = newGate(c.Admit, t.count)
 	if err := t.start(own, c.Validate); err != nil {
-		cancel()
+		t.end()
 		return nil, fmt.Errorf("joining the community topic: %w", err)
 	}
-	t.publishing <- struct{}{}
 	t.own.Go(func() { t.measure(own) })
 	t.own.Go(func() { t.errands.run(own) })
 	t.leave = context.AfterFunc(ctx, t.Close)
+	t.publishing <- struct{}{} // from here on Close can proceed
 	return t, nil
 }
 
@@ -149,6 +151,12 @@ func (t *Topic) start(ctx context.Context, validate func(context.Context, peer.I
 	judge := func(ctx context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
 		if from == self {
 			return pubsub.ValidationAccept // Publish passes here too
+		}
+		select {
+		case t.judging <- struct{}{}:
+			defer func() { <-t.judging }()
+		case <-t.closed:
+			return pubsub.ValidationIgnore
 		}
 		switch validate(ctx, from, m.GetData()) {
 		case Accept:
@@ -241,17 +249,24 @@ func (t *Topic) Peers() []peer.ID {
 // Stats returns what the topic has done since Join.
 func (t *Topic) Stats() Stats { return t.count.stats() }
 
-// Close leaves the topic. Peers are told where that is possible without waiting. It is safe to call more than once.
+// Close leaves the topic. When it returns, no Validate runs and none will. It is safe to call more than once.
 func (t *Topic) Close() {
 	t.closing.Do(func() {
 		<-t.publishing // never given back
 		close(t.closed)
 		t.leave()
 		t.relay()
-		t.cancel()
-		for _, id := range protocols {
-			t.host.RemoveStreamHandler(id)
+		t.end()
+		for range cap(t.judging) {
+			t.judging <- struct{}{}
 		}
 		t.own.Wait()
 	})
+}
+
+func (t *Topic) end() {
+	t.cancel()
+	for _, id := range protocols {
+		t.host.RemoveStreamHandler(id)
+	}
 }

@@ -29,7 +29,7 @@ const (
 	validateQueue = 1024 // messages of all peers
 
 	// Validate may wait for the disk, where waiting together is cheaper.
-	validateWorkers = 8
+	leastWorkers = 8
 
 	seenFor       = 10 * time.Minute
 	maxRPC        = MaxMessage + 1<<10 // the frame around one message
@@ -75,7 +75,7 @@ func options(g *gate, c *counters) []pubsub.Option {
 		pubsub.WithPeerExchange(false),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithValidateQueueSize(validateQueue),
-		pubsub.WithValidateWorkers(max(validateWorkers, runtime.NumCPU())),
+		pubsub.WithValidateWorkers(workers()),
 		pubsub.WithMaxMessageSize(maxRPC),
 		pubsub.WithMaxControlMessageSize(maxControl),
 		pubsub.WithBlacklist(g),
@@ -85,6 +85,9 @@ func options(g *gate, c *counters) []pubsub.Option {
 		pubsub.WithRawTracer(c),
 	}
 }
+
+// workers is how many calls of Validate run at a time, at most.
+func workers() int { return max(leastWorkers, runtime.NumCPU()) }
 
 // messageID makes two copies of the same bytes one message, whoever sent them.
 func messageID(m *pb.Message) string {
