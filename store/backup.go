@@ -26,6 +26,9 @@ const backupMagic = "entente store backup 1\n"
 
 const maxBackupValue = ChunkSize + 64<<10
 
+// maxBackupKey is no less than the greatest of keyLengths.
+const maxBackupKey = 128
+
 // Backup writes a snapshot of the store. Values that cannot be read are left out. The caller seals what it writes.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	h := sha256.New()
@@ -196,7 +199,7 @@ func (in *hashReader) entry() (k, v []byte, err error) {
 	case b == 0:
 		return nil, nil, errEnd
 	}
-	if k, err = in.bytes(64); err != nil || len(k) == 0 || keyLengths[k[0]] != len(k) {
+	if k, err = in.bytes(maxBackupKey); err != nil || len(k) == 0 || keyLengths[k[0]] != len(k) {
 		return nil, nil, errCut
 	}
 	v, err = in.bytes(maxBackupValue)
