@@ -56,18 +56,22 @@ func configPath(home string) string { return filepath.Join(home, "config.json") 
 
 // LoadConfig reads the home's config.json.
 func LoadConfig(home string) (Config, error) {
-	b, err := os.ReadFile(configPath(home))
+	c, err := loadConfig(configPath(home))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Config{}, fmt.Errorf("%s holds no team: make one with entente init, or give another --home", home)
 	}
-	if err != nil {
-		return Config{}, err
-	}
-	c := Config{}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", configPath(home), err)
-	}
 	c.Home = home
+	return c, err
+}
+
+func loadConfig(path string) (c Config, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
 	return c, c.check()
 }
 

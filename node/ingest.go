@@ -262,15 +262,18 @@ type extentCache struct {
 // refresh reads the feed's extent from the store.
 func (c *extentCache) refresh(st *store.Store, f protocol.FeedID) {
 	e, ok, err := st.Extent(f)
-	if err != nil || !ok {
-		return
+	if err == nil && ok {
+		c.put(e)
 	}
+}
+
+func (c *extentCache) put(e store.Extent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil {
 		c.m = map[protocol.FeedID]store.Extent{}
 	}
-	c.m[f] = e
+	c.m[e.Feed] = e
 }
 
 // has reports whether the entry is known to be held. No is not certain above the first gap.

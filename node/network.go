@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -15,8 +16,9 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 	n.engine = catchup.New(n.host, exchange{n}, catchup.Options{
 		Log:      n.log,
 		Progress: n.progress.set,
+		Compared: n.compared,
 
-		Offence:  func(p peer.ID, why string) { n.dismiss(p, offence(why)) },
+		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) },
 	})
 	topic, err := gossip.Join(ctx, n.host, gossip.Config{Admit: n.inCommunity, Validate: n.validate,
 		Drops: func(why string) { n.log.Debug("gossip dropped a message; it will be fetched", "why", why) }})
@@ -29,6 +31,17 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 	n.host.SetStreamHandler(helloProtocol, n.answer)
 	n.host.Network().Notify(n.notifiee(ctx))
 	return n.signAddress(n.advertised())
+}
+
+// compared learns from what a peer holds whether our own feed reaches further elsewhere than here. If so its entries are on
+// their way, and settle whether this node may sign.
+func (n *Node) compared(_ peer.ID, es []catchup.Entry) {
+	for _, e := range es {
+		if reach := max(e.Max, e.Next-1); e.Node == n.kid && reach > 0 && !n.extents.has(e.Feed, reach) {
+			return
+		}
+	}
+	n.signer.peerAnswered()
 }
 
 type offence string
@@ -45,6 +58,9 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+		case <-n.tell:
+			told = n.tellHeads(ctx, told)
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -54,14 +70,7 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 		if err := n.signAddress(n.advertised()); err != nil {
 			n.log.Warn("signing this node's addresses", "err", err)
 		}
-		if h, err := n.ownHeads(); err != nil {
-			n.log.Warn("signing this node's heads", "err", err)
-		} else if h != nil && string(h) != string(told) {
-			told = h
-			if err := n.topic.Publish(ctx, append([]byte(nil), h...), false); err != nil {
-				n.log.Debug("publishing heads", "err", err)
-			}
-		}
+		told = n.tellHeads(ctx, told)
 		now := n.now()
 		if days := n.cfg.RetentionDays; days > 0 && now.Sub(pruned) > 24*time.Hour {
 			pruned = now
@@ -77,5 +86,37 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 				n.log.Debug("freeing disk space", "err", err)
 			}
 		}
+	}
+}
+
+// tellHeads publishes how far this node's feed reaches, unless it told that before. Who missed a message in gossip learns of
+// it so, and fetches it.
+func (n *Node) tellHeads(ctx context.Context, told []byte) []byte {
+	h, err := n.ownHeads()
+	if err != nil {
+		n.log.Warn("signing this node's heads", "err", err)
+	}
+	if h == nil || bytes.Equal(h, told) {
+		return told
+	}
+	if err := n.topic.Publish(ctx, bytes.Clone(h), false); err != nil {
+		n.log.Debug("publishing heads", "err", err)
+	}
+	return h
+}
+
+// tellAfter is how long after the first message of a burst this node tells how far its feed reaches.
+const tellAfter = 3 * time.Second
+
+// tellSoon makes that happen.
+func (n *Node) tellSoon() {
+	if n.telling.CompareAndSwap(false, true) {
+		time.AfterFunc(tellAfter, func() {
+			n.telling.Store(false)
+			select {
+			case n.tell <- struct{}{}:
+			default:
+			}
+		})
 	}
 }

@@ -44,11 +44,13 @@ type Node struct {
 	events  broadcast // a message was accepted, completed or superseded
 	dirty   broadcast // the index has work
 
-	host   host.Host
-	topic  *gossip.Topic
-	engine *catchup.Engine
-	intake chan arrival
-	peers  peerTable
+	host    host.Host
+	topic   *gossip.Topic
+	engine  *catchup.Engine
+	intake  chan arrival
+	tell    chan struct{} // our heads are to be told now
+	telling atomic.Bool   // a timer for that runs
+	peers   peerTable
 
 	started   atomic.Bool
 	startedAt time.Time
@@ -73,7 +75,7 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096)}
+	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1)}
 	n.peers.wake = make(chan struct{}, 1)
 	if err := n.load(); err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -105,6 +107,13 @@ func (n *Node) load() error {
 		return err
 	}
 	n.refreshAdmitted()
+	held, err := n.st.Extents()
+	if err != nil {
+		return err
+	}
+	for _, e := range held {
+		n.extents.put(e)
+	}
 	return n.signer.open(n)
 }
 

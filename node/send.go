@@ -105,8 +105,7 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 		return nil, err
 	}
 	sent.ID = id
-	n.events.notify()
-	n.dirty.notify()
+	n.tellSoon()
 	if err := n.topic.Publish(ctx, raw, d.Urgent); err != nil {
 		n.log.Warn("a message is stored, but was not published; colleagues will fetch it", "id", id.Short(), "err", err)
 	}

@@ -286,3 +286,12 @@ func (n *Node) Status() (Status, error) {
 	}
 	return s, nil
 }
+
+// Responsible returns which teams claim to answer for an address, domain, autonomous system or country: those with the most
+// specific claim. Teams may claim the same; the answer has all of them.
+func (n *Node) Responsible(query string) ([]trust.Claim, error) {
+	n.mu.RLock()
+	d := trust.NewDirectory(n.book.Teams(n.now()))
+	n.mu.RUnlock()
+	return d.Responsible(query)
+}

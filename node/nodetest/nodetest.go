@@ -73,13 +73,14 @@ func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
 	t.Helper()
 	world.Test(t, func(t *testing.T) {
 		w := &World{World: world.New(t, seed, len(names), world.Options{}), T: t}
+		dir := t.TempDir() // asked for first, so that it is removed last
 		t.Cleanup(func() {
 			for _, tm := range w.teams {
 				tm.stop()
 			}
 		})
 		for i, name := range names {
-			tm := &Team{Name: name, Home: filepath.Join(t.TempDir(), name), w: w, place: i}
+			tm := &Team{Name: name, Home: filepath.Join(dir, name), w: w, place: i}
 			f, err := node.Found(node.Founding{Home: tm.Home, Name: name, Country: "XA", Passphrase: Passphrase, WorkFactor: 10,
 				Listen: []string{w.Addr(i).String()}}, time.Now())
 			if err != nil {
@@ -126,6 +127,7 @@ func (w *World) AllMeet() {
 			}
 		}
 	}
+	time.Sleep(5 * time.Second) // virtual: until everybody has a seat in the community topic
 }
 
 // Until waits, in virtual time, for something to come true.
@@ -245,7 +247,7 @@ func (t *Team) Returns() {
 	cfg.Now = func() time.Time { return time.Now().Add(t.Skew) }
 	cfg.NewHost = t.newHost
 	if os.Getenv("ENTENTE_TEST_LOG") != "" {
-		cfg.Log = slog.New(slog.NewTextHandler(t.w.T.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", t.Name)
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", t.Name)
 	}
 	n, err := node.Open(cfg, t.ring)
 	if err != nil {

@@ -1,0 +1,72 @@
+package node_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/entente-network/entente/node/nodetest"
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// What one team publishes is at the others within a second, and who was away gets it later.
+func TestPublishAndCatchUp(t *testing.T) {
+	nodetest.Run(t, 1, []string{"at", "de", "pl"}, func(w *nodetest.World) {
+		w.AllMeet()
+		start := time.Now()
+		first := w.As("at").Sends(tlp.Green, "TLP:GREEN\nA first word.")
+		w.As("de").Holds(first)
+		w.As("pl").Holds(first)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the message took %v", took)
+		}
+		w.As("pl").Leaves()
+		second := w.As("at").Sends(tlp.Clear, "said while pl is away")
+		third := w.As("de").Sends(tlp.Green, "and so is this")
+		big := bytes.Repeat([]byte("a large document\n"), 20_000)
+		fourth := w.As("de").SendsFile(tlp.Green, "large.txt", big)
+		w.As("pl").Returns()
+		w.As("pl").Holds(second)
+		w.As("pl").Holds(third)
+		if got := w.As("pl").Holds(fourth); !bytes.Equal(got, big) {
+			t.Error("the large document came out changed")
+		}
+		w.Settle()
+		for _, n := range w.As("pl").Knows(w.As("de")).Nodes {
+			if !n.Feed.Complete || n.Feed.Said != 2 {
+				t.Errorf("pl cannot prove that it has everything of de: %+v", n.Feed)
+			}
+		}
+	})
+}
+
+// A team that nobody introduced hears nothing, though it knows where everybody is.
+func TestStranger(t *testing.T) {
+	nodetest.Run(t, 2, []string{"at", "de", "mallory"}, func(w *nodetest.World) {
+		at, de, mallory := w.As("at"), w.As("de"), w.As("mallory")
+		at.Adds(de)
+		de.Adds(at)
+		mallory.Adds(at)
+		mallory.Adds(de)
+		at.Connects(de)
+		id := at.Sends(tlp.Green, "for colleagues")
+		de.Holds(id)
+		time.Sleep(time.Minute)
+		mallory.Lacks(id)
+		if mallory.Knows(at).Nodes[0].Connected {
+			t.Error("mallory is connected")
+		}
+		fs, err := mallory.Node.Doctor("at")
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := false
+		for _, f := range fs {
+			said = said || strings.Contains(f.Text, "not connected")
+		}
+		if !said {
+			t.Errorf("doctor does not say why: %v", fs)
+		}
+	})
+}
