@@ -47,7 +47,8 @@ func checkAdd(t *testing.T, base *Book, e *protocol.Envelope) {
 	}
 }
 
-// FuzzBookAdd feeds a Book with envelopes of any bytes.
+// FuzzBookAdd feeds a Book with envelopes of any bytes. The seeds are large: run it with -fuzzminimizetime 1x, or it does little
+// else than shorten them.
 func FuzzBookAdd(f *testing.F) {
 	base, seeds, _ := fuzzWorld(f)
 	for _, e := range seeds {

@@ -63,8 +63,8 @@ func MaySign(s Signing) string {
 	case s.Foreign:
 		return fmt.Sprintf("a peer holds message %d of this node, which this node remembers no more: "+
 			"it was restored from a backup, or another machine runs with the same keys", s.Held)
-	case s.Held > 0 && !s.Guarded:
-		return "the store holds messages of this node, and the file that remembers its signatures is gone or damaged: it was restored from a backup"
+	case !s.Guarded:
+		return "the file that remembers what this node signed is gone, damaged or another node's: this home was restored from a backup, or copied"
 	case s.Held < s.Mark:
 		return fmt.Sprintf("the store ends at message %d of this node, which has signed %d: it was restored from a backup", s.Held, s.Mark)
 	}

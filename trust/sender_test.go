@@ -46,13 +46,14 @@ func TestMaySign(t *testing.T) {
 		may    bool
 	}{
 		"as it was left":            {func(s *Signing) {}, true},
-		"never spoke":               {func(s *Signing) { *s = Signing{Listed: true} }, true},
+		"never spoke":               {func(s *Signing) { *s = Signing{Listed: true, Guarded: true} }, true},
 		"crash before the mark":     {func(s *Signing) { s.Held = 6 }, true},
 		"crash before the 1st mark": {func(s *Signing) { s.Held, s.Mark = 1, 0 }, true},
 		"not certified":             {func(s *Signing) { s.Listed = false }, false},
 		"store behind the mark":     {func(s *Signing) { s.Held = 4 }, false},
 		"store emptied":             {func(s *Signing) { s.Held = 0 }, false},
-		"guard gone, store spoken":  {func(s *Signing) { s.Guarded, s.Mark = false, 0 }, false},
+		"guard gone":                {func(s *Signing) { s.Guarded, s.Mark = false, 0 }, false},
+		"guard and store gone":      {func(s *Signing) { *s = Signing{Listed: true} }, false},
 		"a peer knew more":          {func(s *Signing) { s.Held, s.Foreign = 6, true }, false},
 		"two things said":           {func(s *Signing) { s.Forked = true }, false},
 	} {
