@@ -144,5 +144,5 @@ func (p *program) homeFlag() string {
 	if p.home == p.defaultHome() {
 		return ""
 	}
-	return " --home " + p.home
+	return " --home " + quoted(p.home)
 }

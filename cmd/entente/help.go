@@ -122,6 +122,7 @@ func writeCommandHelp(w io.Writer, c *command) error {
 		name := "--" + f.Name
 		if arg != "" {
 			name += " " + arg
+			text = strings.TrimPrefix(text, arg+": ")
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
 			text += " (default " + f.DefValue + ")"

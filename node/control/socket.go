@@ -129,7 +129,7 @@ func Listen(home string) (net.Listener, error) {
 			l.Close()
 			return nil, err
 		}
-		return newGuard(l.(*net.UnixListener), uid), nil
+		return newGuard(l.(*net.UnixListener), dir, uid), nil
 	}
 	return nil, fmt.Errorf("no safe place for the control socket: %w", failed)
 }
@@ -184,12 +184,20 @@ func allowedPeer(peer, uid int) bool { return peer == uid || peer == 0 }
 // guard is a listener that drops connections of other users, and those over maxConns.
 type guard struct {
 	*net.UnixListener
+	dir   string
 	uid   int
 	slots chan struct{}
 }
 
-func newGuard(l *net.UnixListener, uid int) *guard {
-	return &guard{UnixListener: l, uid: uid, slots: make(chan struct{}, maxConns)}
+// Close removes the socket and its directory.
+func (g *guard) Close() error {
+	err := g.UnixListener.Close()
+	_ = os.Remove(g.dir)
+	return err
+}
+
+func newGuard(l *net.UnixListener, dir string, uid int) *guard {
+	return &guard{UnixListener: l, dir: dir, uid: uid, slots: make(chan struct{}, maxConns)}
 }
 
 // Accept implements net.Listener.
