@@ -128,6 +128,9 @@ func KeyFromSeed(s Suite, seed [32]byte) (*PrivateKey, error) {
 	return k, nil
 }
 
+// Format implements fmt.Formatter, so that no verb prints a key.
+func (PrivateKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+
 // Public returns the certified form of the key.
 func (k *PrivateKey) Public() PublicKey { return k.pub }
 

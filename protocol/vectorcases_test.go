@@ -116,6 +116,11 @@ func encodingVectors() []vector {
 	add(malformed, "map-long", "P-1", "the length of a map in two bytes", append([]byte{0xb8}, append([]byte{6}, plain[1:]...)...))
 	bad("int-reserved", "P-1", "a head with the reserved additional information 28", with(base, 5, refRaw{0x1c}))
 
+	bad("int-reserved-extension", "P-1 P-94", "the additional information 28 with sixteen bytes, in an extension",
+		ext(refRaw("\x1c"+strings.Repeat("\xff", 16))))
+	for i, raw := range []string{"\x18\x05", "\x19\x00\x05", "\x1a\x00\x00\x00\x05", "\x1b\x00\x00\x00\x00\x00\x00\x00\x05"} {
+		bad("int-long-extension-"+string(rune('1'+i)), "P-1 P-94", "5 in too many bytes, in an extension", ext(refRaw(raw)))
+	}
 	bad("bytes-indefinite", "P-2", "a byte string in chunks", with(base, 1, refRaw("\x5f"+string(team)+"\xff")))
 	bad("text-indefinite", "P-2", "a text in chunks", with(base, 4, []any{refRaw("\x7f\x61x\xff")}))
 	bad("array-indefinite", "P-2", "an array up to a break", with(base, 4, refRaw("\x9f\x61x\xff")))
@@ -143,6 +148,7 @@ func encodingVectors() []vector {
 		bad(c.name+"-extension", "P-5 P-94", c.comment+" in an extension", ext(refRaw(c.raw)))
 	}
 	bad("text-not-utf8", "P-6", "a text with the byte ff", with(base, 4, []any{refRaw("\x61\xff")}))
+	bad("text-not-utf8-extension", "P-6 P-94", "a text with the byte ff in an extension", ext(refRaw("\x61\xff")))
 	bad("text-surrogate", "P-6", "a text with the encoding of a surrogate", with(base, 4, []any{refRaw("\x63\xed\xa0\x80")}))
 	add(malformed, "trailing", "P-7", "a byte after the record", append(slices.Clone(plain), 0))
 	add(malformed, "truncated", "P-8", "the last byte is missing", plain[:len(plain)-1])
@@ -192,6 +198,8 @@ func encodingVectors() []vector {
 	bad("extension-899", "P-12", "key 899, before the extensions", with(base, 899, true))
 	bad("extension-1000", "P-95", "key 1000, which a reader must know", with(base, 1000, true))
 	bad("extension-large", "P-95", "key 66436, which is 900 in its last 16 bits", with(base, 65536+900, true))
+	bad("extension-shifted", "P-95", "key 58982400, which is 900 in its first 16 bits of 32", with(base, 900<<16, true))
+	bad("extension-bytes", "P-12", "a key that is a byte string with 900 in it", append(slices.Clone(base), refPair{[]byte{3, 0x84}, true}))
 	bad("extension-duplicate", "P-3 P-94", "extension 900 twice", append(ext(true), refPair{uint64(900), true}))
 	inside := tree(exampleOfType(TypeHeads).record)
 	head := inside[4].value.([]any)[0].(refMap)
