@@ -38,9 +38,8 @@ func (s *State) plan(now time.Time) []Request {
 		}
 	}
 	if len(s.fly) == 0 {
-		if have, want := s.Progress(); have == want {
-			s.done = 0
-		}
+		have, want := s.Progress()
+		s.rested = have == want
 	}
 	return out
 }
@@ -75,6 +74,9 @@ func (s *State) next(now time.Time, f *feed) (Request, bool) {
 }
 
 func (s *State) fire(f *feed, c claim, ask Ask, promised bool) Request {
+	if s.rested {
+		s.done, s.rested = 0, false
+	}
 	s.lastID++
 	f.turn++
 	probe := ask.From == c.probe
@@ -192,8 +194,8 @@ func (f *feed) chunk() uint64 {
 	return min(max(PageBytes/f.size*7/8, 16), MaxPage)
 }
 
-// Progress returns how many entries were accepted since the last rest, and how many there will have been when all that
-// peers offer is here. What peers offer is their claim.
+// Progress returns how many entries were accepted since catching up last began, and how many there will have been when all
+// that peers offer is here. What peers offer is their claim.
 func (s *State) Progress() (done, all uint64) {
 	all = s.done
 	for _, f := range s.feeds {

@@ -42,7 +42,8 @@ type State struct {
 	lastID uint64
 	cursor int       // where the next pass over feeds begins
 	paused time.Time // nothing is asked before
-	done   uint64    // entries accepted since the last rest
+	done   uint64    // entries accepted since catching up last began
+	rested bool      // there was nothing left to ask
 }
 
 type feed struct {
