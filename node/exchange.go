@@ -281,38 +281,32 @@ func (x exchange) Records(p peer.ID, team protocol.TeamID) (*protocol.Bundle, er
 	return x.n.bundle(team)
 }
 
-// AddRecords implements catchup.Identities. Records of a team that lack their predecessor are tried again after the others.
+// AddRecords implements catchup.Identities.
 func (x exchange) AddRecords(_ context.Context, _ peer.ID, b *protocol.Bundle) error {
 	es, err := b.Envelopes()
 	if err != nil {
 		return fmt.Errorf("%w: %w", catchup.ErrRefused, err)
 	}
 	for _, e := range es {
-		if team, err := recordTeam(e); err != nil || team != b.Team {
+		if team, err := trust.TeamOf(e); err != nil || team != b.Team {
 			return fmt.Errorf("%w: a record of another team than the bundle's", catchup.ErrRefused)
 		}
 	}
-	for len(es) > 0 {
-		var again []*protocol.Envelope
-		for _, e := range es {
-			added, spread, err := x.n.addRecord(e)
-			switch {
-			case errors.Is(err, trust.ErrMissing):
-				again = append(again, e)
-			case errors.Is(err, protocol.ErrMalformed):
-				return fmt.Errorf("%w: %w", catchup.ErrRefused, err)
-			case err != nil:
-				x.n.log.Debug("a record of a peer was not taken in", "type", e.Type, "err", err)
-			case added && spread:
-				x.n.publishRecord(e)
-			}
-		}
-		if len(again) == len(es) {
-			return nil
-		}
-		es = again
+	res, err := x.n.takeRecords(es...)
+	if err != nil {
+		return err
 	}
-	return nil
+	for i, r := range res {
+		switch {
+		case blames(r.Err):
+			err = fmt.Errorf("%w: %w", catchup.ErrRefused, r.Err)
+		case r.Err != nil:
+			x.n.log.Debug("a record of a peer was not taken in", "type", es[i].Type, "err", r.Err)
+		case r.Added && x.n.spreadable(es[i]):
+			x.n.publishRecord(es[i])
+		}
+	}
+	return err
 }
 
 // progress is how far catching up is, for status.

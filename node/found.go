@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -126,7 +127,23 @@ func Found(f Founding, now time.Time) (_ *Founded, err error) {
 	if err := st.Close(); err != nil {
 		return nil, err
 	}
+	if err := newGuard(f.Home, ring.KID()); err != nil {
+		return nil, err
+	}
 	return made, cfg.Save()
+}
+
+// newGuard begins the file of heads of a key that never signed, and puts aside that of another key.
+func newGuard(home string, k protocol.KID) error {
+	path := guardPath(home)
+	if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	g, err := keyring.CreateGuard(path, k)
+	if err != nil {
+		return err
+	}
+	return g.Close()
 }
 
 // foundingRecords signs a team's first root record, manifest, card and address.
@@ -227,9 +244,14 @@ func (n *Node) ReplaceNode() (*Replacement, error) {
 	if r.Node, err = nodeDraft(n.ring, draft.Name); err != nil {
 		return nil, err
 	}
-	n.kid = n.ring.KID()
-	n.peer = peer.ID(r.Node.Peer)
-	return r, nil
+	n.kid, n.peer = n.ring.KID(), peer.ID(r.Node.Peer)
+	if err := n.signer.close(); err != nil {
+		return nil, err
+	}
+	if err := newGuard(n.cfg.Home, n.kid); err != nil {
+		return nil, err
+	}
+	return r, n.signer.open(n)
 }
 
 // CutoffDraft returns the cut-off, not yet signed, by which everything stands that this store holds of a node of this team;

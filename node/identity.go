@@ -91,74 +91,63 @@ func (n *Node) peerState(p peer.ID) (protocol.TeamID, trust.State) {
 	return a.team, n.states[a.team]
 }
 
-// addRecord verifies one identity record and keeps it if it says something new. spread says whether colleagues should be
-// told: only of teams that this team vouches for to them.
-func (n *Node) addRecord(e *protocol.Envelope) (added, spread bool, err error) {
+// takeRecords verifies identity records, which may come in any order, and keeps those that say something new. The results
+// are in the order of es; an error of its own says that this node could not keep them.
+func (n *Node) takeRecords(es ...*protocol.Envelope) ([]trust.Result, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.now()
-	team, err := recordTeam(e)
-	if err != nil {
-		return false, false, err
+	res := n.book.AddAll(es, now)
+	if slices.ContainsFunc(res, func(r trust.Result) bool { return errors.Is(r.Err, trust.ErrFull) }) {
+		for _, id := range n.book.Expendable(now) {
+			if err := n.st.DeleteRecords(n.book.Forget(id)...); err != nil {
+				return nil, err
+			}
+		}
+		for i, again := range n.book.AddAll(es, now) {
+			if !res[i].Added {
+				res[i] = again
+			}
+		}
 	}
-	added, drop, err := n.book.Add(e, now)
-	if err != nil || !added {
-		return false, false, err
+	changed := false
+	for i, r := range res {
+		if !r.Added {
+			continue
+		}
+		changed = true
+		team, err := trust.TeamOf(es[i])
+		if err != nil {
+			return nil, err
+		}
+		if err := n.st.PutRecord(team, es[i]); err != nil {
+			return nil, err
+		}
+		if err := n.st.DeleteRecords(r.Drop...); err != nil {
+			return nil, err
+		}
 	}
-	if err := n.st.PutRecord(team, e); err != nil {
-		return true, false, err
+	if changed {
+		n.afterBookChange()
 	}
-	if err := n.st.DeleteRecords(drop...); err != nil {
-		return true, false, err
-	}
-	n.afterBookChange()
-	return true, n.book.Shareable(team, now), nil
+	return res, nil
 }
 
-// recordTeam returns whose record it is: the subject, for an attestation.
-func recordTeam(e *protocol.Envelope) (protocol.TeamID, error) {
-	switch e.Type {
-	case protocol.TypeRoot:
-		r, err := protocol.Decode[protocol.Root](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		if r.Team.IsZero() {
-			return e.ID(), nil
-		}
-		return r.Team, nil
-	case protocol.TypeManifest:
-		r, err := protocol.Decode[protocol.Manifest](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		return r.Team, nil
-	case protocol.TypeCard:
-		r, err := protocol.Decode[protocol.Card](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		return r.Team, nil
-	case protocol.TypeAttest:
-		r, err := protocol.Decode[protocol.Attest](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		return r.Subject, nil
-	case protocol.TypeCutoff:
-		r, err := protocol.Decode[protocol.Cutoff](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		return r.Team, nil
-	case protocol.TypeAddress:
-		r, err := protocol.Decode[protocol.Address](e)
-		if err != nil {
-			return protocol.TeamID{}, err
-		}
-		return r.Team, nil
+// spreadable says whether colleagues may be told of the record: only of teams that this team vouches for to them.
+func (n *Node) spreadable(e *protocol.Envelope) bool {
+	team, err := trust.TeamOf(e)
+	if err != nil {
+		return false
 	}
-	return protocol.TeamID{}, fmt.Errorf("%w: %s is no identity record", protocol.ErrMalformed, e.Type)
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.book.Shareable(team, n.now())
+}
+
+// blames says whether a refused record proves who handed it over wrong. A record that is out of date, overruled, or that
+// builds on what is not known here does not.
+func blames(err error) bool {
+	return errors.Is(err, protocol.ErrMalformed) || errors.Is(err, protocol.ErrSignature)
 }
 
 // afterBookChange remakes what depends on the book, and lets peers in and out accordingly. n.mu is held.
@@ -211,31 +200,12 @@ func (n *Node) AddTeam(armored []byte, by string) (TeamInfo, error) {
 	if err := n.act(trust.OwnAct{Team: b.Team, Kind: trust.ActAdded, At: n.now(), By: by}); err != nil {
 		return TeamInfo{}, err
 	}
-	if err := n.addInAnyOrder(es); err != nil {
+	// What CheckIntroduction found good in itself may still be older than what is known already.
+	if _, err := n.takeRecords(es...); err != nil {
 		return TeamInfo{}, err
 	}
 	n.spreadTeam(b.Team)
 	return n.Team(b.Team.String())
-}
-
-// addInAnyOrder takes in records that may stand before those they build on.
-func (n *Node) addInAnyOrder(es []*protocol.Envelope) error {
-	for len(es) > 0 {
-		var waiting []*protocol.Envelope
-		var lack error
-		for _, e := range es {
-			if _, _, err := n.addRecord(e); errors.Is(err, trust.ErrMissing) {
-				waiting, lack = append(waiting, e), err
-			} else if err != nil {
-				return err
-			}
-		}
-		if len(waiting) == len(es) {
-			return lack
-		}
-		es = waiting
-	}
-	return nil
 }
 
 // act keeps a decision of a person of this team and applies it.
@@ -279,7 +249,11 @@ func (n *Node) VerifyTeam(id protocol.TeamID, fingerprint, method, by string, at
 		return err
 	}
 	if attest != nil {
-		if _, _, err := n.addRecord(attest); err != nil {
+		res, err := n.takeRecords(attest)
+		if err == nil {
+			err = res[0].Err
+		}
+		if err != nil {
 			return fmt.Errorf("the team is verified here, but the attestation for others was refused: %w", err)
 		}
 	}
@@ -360,15 +334,21 @@ func (n *Node) AddOwnRecords(es []*protocol.Envelope) error {
 			if a.Issuer != n.team {
 				return errors.New("an attestation of another team")
 			}
-		} else if team, err := recordTeam(e); err != nil {
+		} else if team, err := trust.TeamOf(e); err != nil {
 			return err
 		} else if team != n.team {
 			return fmt.Errorf("a %s of another team", e.Type)
 		}
-		if _, _, err := n.addRecord(e); err != nil {
-			return err
+	}
+	res, err := n.takeRecords(es...)
+	if err != nil {
+		return err
+	}
+	for i, r := range res {
+		if r.Err != nil {
+			return fmt.Errorf("record %d of %d, a %s: %w", i+1, len(es), es[i].Type, r.Err)
 		}
-		n.publishRecord(e)
+		n.publishRecord(es[i])
 	}
 	return n.signer.reconsider(n)
 }
@@ -418,7 +398,11 @@ func (n *Node) signAddress(addrs []string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := n.addRecord(e); err != nil {
+	res, err := n.takeRecords(e)
+	if err == nil {
+		err = res[0].Err
+	}
+	if err != nil {
 		return err
 	}
 	n.publishRecord(e)

@@ -102,11 +102,14 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 	case protocol.TypeStatement:
 		return gossip.Reject
 	}
-	added, spread, err := n.addRecord(env)
+	res, err := n.takeRecords(env)
 	switch {
-	case errors.Is(err, protocol.ErrMalformed):
+	case err != nil:
+		n.log.Error("keeping an identity record", "err", err)
+		return gossip.Ignore
+	case blames(res[0].Err):
 		return gossip.Reject
-	case err != nil || !added || !spread:
+	case !res[0].Added || !n.spreadable(env):
 		return gossip.Ignore
 	}
 	return gossip.Accept

@@ -1,9 +1,7 @@
 package node
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -35,32 +33,16 @@ type signer struct {
 	askedCh chan struct{}
 }
 
+// open opens the guard file, which was made with the node's key. A missing, damaged or foreign one is what a restored home
+// has: nothing is signed until the key was replaced, which begins a new file.
 func (s *signer) open(n *Node) error {
 	s.askedCh = make(chan struct{})
-	_, spoke, err := n.st.Extent(communityFeed(n.kid))
+	g, err := keyring.OpenGuard(guardPath(n.cfg.Home), n.kid, n.ring.Former())
 	if err != nil {
-		return err
-	}
-	path := guardPath(n.cfg.Home)
-	g, err := keyring.OpenGuard(path, n.kid, n.ring.Former())
-	if err != nil && !spoke {
-		// No place can be filled twice by a key that never spoke: begin a new file, and keep a damaged one for a look.
-		if !errors.Is(err, keyring.ErrNoKey) {
-			n.log.Warn("the file of heads is put aside", "err", err)
-			if err := os.Rename(path, path+".old"); err != nil {
-				return err
-			}
-		}
-		g, err = keyring.CreateGuard(path, n.kid)
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
 		n.log.Error("the file of heads cannot be used", "err", err)
 	} else {
-		err = nil
+		s.guard = g
 	}
-	s.guard = g
 	return s.reconsider(n)
 }
 
@@ -79,6 +61,10 @@ func (s *signer) reconsider(n *Node) error {
 	if s.guard != nil {
 		mark, _ := s.guard.Mark(feed)
 		q.Mark = mark.Seq
+		if q.Held == q.Mark {
+			id, err := n.entryID(feed, q.Held)
+			q.Forked = q.Forked || err == nil && id != mark.Hash
+		}
 	}
 	if q.Held > q.Mark {
 		if q.Foreign, err = n.cameFromPeer(feed, ext.Max); err != nil {
