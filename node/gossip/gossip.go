@@ -83,8 +83,8 @@ type Config struct {
 	// data must not be changed and may be kept. ctx ends with Close. It may call the Topic, but not Close.
 	Validate func(ctx context.Context, from peer.ID, data []byte) Verdict
 
-	// Drops, if set, is told of every message that was lost here for want of room, with one of a few fixed words (see
-	// [Stats]). It is called from inside the router: it must be quick and must not call the Topic's waiting methods.
+	// Drops, if set, is told of every copy of a message that was lost here for want of room: "outbound queue full",
+	// "inbound queue full" or "peer over its allowance". It is called from inside the router: it must be quick and must not call the Topic's waiting methods.
 	Drops func(why string)
 }
 

@@ -41,7 +41,6 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/marcopolo/simnet"
 	"github.com/multiformats/go-multiaddr"
@@ -209,17 +208,6 @@ func (w *World) ConnectAll(pairs [][2]int) {
 		})
 	}
 	all.Wait()
-}
-
-// Introduce puts the addresses of all hosts into the peerstores of all others, so that they can be dialled by id.
-func (w *World) Introduce(places ...int) {
-	for _, i := range places {
-		for _, j := range places {
-			if i != j {
-				w.At(i).Peerstore().AddAddr(w.At(j).ID(), w.Addr(j), peerstore.PermanentAddrTTL)
-			}
-		}
-	}
 }
 
 // Mesh connects every pair of the given places.
