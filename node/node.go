@@ -106,6 +106,9 @@ func (n *Node) load() error {
 	if err := n.loadBook(); err != nil {
 		return err
 	}
+	if err := n.promote(); err != nil {
+		return err
+	}
 	n.refreshAdmitted()
 	held, err := n.st.Extents()
 	if err != nil {

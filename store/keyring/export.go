@@ -7,14 +7,17 @@ import (
 	"github.com/entente-network/entente/protocol"
 )
 
-// Export returns the node's keys in the clear, for a backup that the caller seals at once. The caller clears the bytes.
+// Export returns the node's keys in the clear, for a backup that the caller seals at once. The caller clears the bytes. Keys
+// that wait are left out: the node may use them after the backup was made, and a restored one must not do so too.
 func (r *Ring) Export() ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, ErrClosed
 	}
-	return protocol.Marshal(&r.rec)
+	rec := r.rec
+	rec.Next = nil
+	return protocol.Marshal(&rec)
 }
 
 // Import makes the keys of a node in dir from what [Ring.Export] returned, sealed to the unlock secret u, which must not be

@@ -46,6 +46,7 @@ type nodeRecord struct {
 	Badger    [32]byte       `cbor:"6,keyasint"`
 	Former    []protocol.KID `cbor:"7,keyasint,omitempty"` // signing keys before, the oldest first
 	Audiences []audienceKey  `cbor:"8,keyasint,omitempty"` // ascending by tag
+	Next      *nextKeys      `cbor:"9,keyasint,omitempty"` // that wait to replace Sign, Transport and Identity
 }
 
 type audienceKey struct {
@@ -185,6 +186,8 @@ func (rec *nodeRecord) check() error {
 		return fmt.Errorf("version %d: this program reads version %d", rec.Version, nodeRecordVersion)
 	case rec.Sign == zero || rec.Transport == zero || rec.Local == zero || rec.Badger == zero:
 		return errors.New("a key is missing")
+	case rec.Next != nil && (rec.Next.Sign == zero || rec.Next.Transport == zero):
+		return errors.New("a key that waits is missing")
 	case len(rec.Audiences) > MaxAudiences || len(rec.Former) > MaxFormer:
 		return errors.New("too many audiences or former keys")
 	}
@@ -425,7 +428,7 @@ func (r *Ring) ReplaceNode() error {
 	if len(rec.Former) >= MaxFormer {
 		return fmt.Errorf("this node was replaced %d times already: make a new one", MaxFormer)
 	}
-	rec.Former = append(slices.Clone(rec.Former), r.key.Public().ID())
+	rec.Former, rec.Next = append(slices.Clone(rec.Former), r.key.Public().ID()), nil
 	if err := rec.renew(); err != nil {
 		return err
 	}
