@@ -157,7 +157,7 @@ var restoreCmd = command{
 	short: "make a home from a backup",
 	long: `The home must not hold a team. The backup is checked to its end before anything is written. Afterwards the
 node runs, receives and catches up, but does not sign: it may have said things after the backup was made.
-Let it catch up, stop it, and give it new keys with entente node replace.`,
+Let it catch up, give it new keys with entente node replace, and restart it.`,
 	example: `entente --home /var/lib/entente restore /media/stick/cert-example-2026-03.backup`,
 	setup: func(fs *flag.FlagSet, p *program) action {
 		p.passphraseFlag(fs)
@@ -204,14 +204,14 @@ func restore(ctx context.Context, p *program, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	result.Home, result.UnlockFile = p.home, unlock
-	result.Next = "run the node until it has caught up, stop it, then: entente node replace"
+	result.Next = "run the node until it has caught up, then: entente node replace, and restart it"
 	if p.json {
 		return p.out.object(result)
 	}
 	p.out.linef("restored team %s into %s", result.Team, p.home)
 	p.sayf("entente: a new unlock secret is in %s", unlock)
 	p.sayf("entente: this node does not sign yet. Start it (entente run%s) and let it catch up with the others;", p.homeFlag())
-	p.sayf("entente: then stop it and give it new keys: entente node replace%s", p.homeFlag())
+	p.sayf("entente: then give it new keys (entente node replace%s) and restart it", p.homeFlag())
 	return nil
 }
 

@@ -126,8 +126,9 @@ func (c *ceremony) publishManifest(ctx context.Context, cl *control.Client, m *p
 var nodeReplaceCmd = command{
 	name: "node replace", section: "People and keys",
 	short: "give this node new keys, after a restore, a clone or a theft",
-	long: `Stop the node first. Makes new keys for it; an officer certifies them and revokes the old ones. What the old
-keys said, as far as this store holds it, stands. The node uses the new keys from its next start on.
+	long: `Makes new keys for this node; an officer certifies them and revokes the old ones. What the old keys said, as
+far as this store holds it, stands. Best done while the node runs, so that the other teams hear of it over
+the connections they have. The node takes the new keys at its next start: restart it then.
 
 After a restore, let the node run and catch up before: what it had sent after the backup comes back from the
 other teams, and is cut off otherwise.`,
@@ -142,21 +143,18 @@ other teams, and is cut off otherwise.`,
 				return err
 			}
 			return p.withHome(func(c *control.Client, running bool) error {
-				if running {
-					return withHint(fmt.Errorf("the node is running"), "stop it, then run entente node replace, then start it again")
-				}
-				return replaceNode(ctx, p, c, *officer, *why)
+				return replaceNode(ctx, p, c, *officer, *why, running)
 			})
 		}
 	},
 }
 
-func replaceNode(ctx context.Context, p *program, c *control.Client, officer, why string) error {
+func replaceNode(ctx context.Context, p *program, c *control.Client, officer, why string, running bool) error {
 	cer, err := p.ceremony(ctx, c)
 	if err != nil {
 		return err
 	}
-	// The officer's key is unlocked before the node's keys change: a wrong passphrase must change nothing.
+	// The officer's key is unlocked before new keys are made: a wrong passphrase must change nothing.
 	key, _, err := cer.officer(officer, protocol.ActManifest)
 	if err != nil {
 		return err
@@ -192,13 +190,19 @@ func replaceNode(ctx context.Context, p *program, c *control.Client, officer, wh
 		es = append(es, e)
 	}
 	if err := c.AddOwn(ctx, es...); err != nil {
-		return withHint(err, "the node has new keys that no manifest lists: run entente node replace again")
+		return withHint(err, "the node keeps its present keys: run entente node replace again")
 	}
 	if p.json {
 		return p.out.object(map[string]string{"id": fresh.Key.ID().String(), "revoked": r.Old.String()})
 	}
-	p.out.linef("this node has new keys: %s", fresh.Key.ID())
-	p.sayf("entente: start it again: entente run%s", p.homeFlag())
+	p.out.linef("new keys are certified: %s", fresh.Key.ID())
+	if running {
+		p.sayf("entente: now restart the node: it takes them when it starts")
+		return nil
+	}
+	p.sayf("entente: the node takes them when it starts: entente run%s", p.homeFlag())
+	p.sayf("entente: no node was running, so the other teams have not heard of this: hand at least one of them your")
+	p.sayf("entente: introduction again, or it will not let the node in")
 	return nil
 }
 

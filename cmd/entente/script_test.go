@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 		// Writes a document made to do things to a terminal: it sets the title, clears the screen, turns the writing round.
 		"hostile": func() {
 			for name, text := range map[string]string{
-				"escape.md":   "TLP:CLEAR\n# evil \x1b]0;pwned\x07\x1b[2J title\n\n\x1b[31mred\r\n",
-				"text.md":     "TLP:CLEAR\n# evil \u202egnp.exe\u009b31m title\n\n\u2066turned\u009b2J\r\n",
+				"escape.md":    "TLP:CLEAR\n# evil \x1b]0;pwned\x07\x1b[2J title\n\n\x1b[31mred\r\n",
+				"text.md":      "TLP:CLEAR\n# evil \u202egnp.exe\u009b31m title\n\n\u2066turned\u009b2J\r\n",
 				"\u202egpj.md": "TLP:CLEAR\n# a file with an evil name\n",
 			} {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

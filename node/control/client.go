@@ -152,7 +152,7 @@ func (c *Client) OwnAttestations(ctx context.Context) ([]*protocol.Attest, error
 	return out, nil
 }
 
-// ReplaceNode gives this node new keys. They work once an officer listed them in a manifest.
+// ReplaceNode makes new keys for this node. It takes them at its next start, once an officer listed them in a manifest.
 func (c *Client) ReplaceNode(ctx context.Context) (*Replacement, error) {
 	return post[Replacement](ctx, c, "/v1/node/replace", nil, nil)
 }

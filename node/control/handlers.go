@@ -218,7 +218,7 @@ func (s *Server) addOwn(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) replaceNode(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.n.ReplaceNode()
+	v, err := s.n.PrepareNode()
 	if err != nil {
 		return err
 	}

@@ -224,8 +224,8 @@ type Own struct {
 	Node       []byte        `json:"node"` // this node's entry for a manifest
 }
 
-// Replacement is this node's new entry for a manifest after its keys were replaced, and the cut-off for its old feed, not
-// yet signed.
+// Replacement is this node's new entry for a manifest, with keys that wait, and the cut-off for its old feed, not yet
+// signed.
 type Replacement struct {
 	Node   []byte       `json:"node"`
 	Old    protocol.KID `json:"old"`
