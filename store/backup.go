@@ -156,10 +156,11 @@ func (s *Store) load(ctx context.Context, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if used += uint64(len(k) + len(v)); count%256 == 0 {
-			if err := s.room(used); err != nil {
-				return err
-			}
+		if bulky(k[0]) {
+			used += uint64(len(k) + len(v))
+		}
+		if err := s.room(used); err != nil {
+			return err
 		}
 		if err := w.Set(k, v); err != nil {
 			return err

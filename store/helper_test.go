@@ -59,7 +59,9 @@ type testKeys struct {
 	aud  map[protocol.Hash]Cipher
 }
 
-func newTestKeys(seed string) *testKeys { return &testKeys{seed: seed, aud: map[protocol.Hash]Cipher{}} }
+func newTestKeys(seed string) *testKeys {
+	return &testKeys{seed: seed, aud: map[protocol.Hash]Cipher{}}
+}
 
 func (k *testKeys) Local() Cipher       { return newTestCipher(k.seed + " local") }
 func (k *testKeys) BadgerKey() [32]byte { return sha256.Sum256([]byte(k.seed + " badger")) }

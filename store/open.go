@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,11 +39,12 @@ func Open(dir string, k Keys, o Options) (*Store, error) {
 	return open(dir, opt, k, o)
 }
 
-// OpenMemory opens an empty store that keeps nothing beyond Close. It is small: simulations run dozens of them.
+// OpenMemory opens an empty store that keeps nothing beyond Close. It is small: simulations run dozens of them, for days of
+// simulated time. So it never compacts: Badger's compactors wake twenty times a second, also in that time.
 func OpenMemory(k Keys, o Options) (*Store, error) {
 	opt := badger.DefaultOptions("").WithInMemory(true).
 		WithMemTableSize(2 << 20).WithNumMemtables(1).WithValueThreshold(300 << 10). // more than a chunk, less than a transaction
-		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(6).WithNumCompactors(2).WithNumGoroutines(1).
+		WithNumLevelZeroTables(math.MaxInt32).WithNumLevelZeroTablesStall(math.MaxInt32).WithNumCompactors(0).WithNumGoroutines(1).
 		WithBlockCacheSize(0).WithIndexCacheSize(0)
 	return open("", opt, k, o)
 }
@@ -176,13 +178,21 @@ func (t *tx) count() (counters, error) {
 		case kParcel:
 			c.Parcels++
 		}
-		switch k[0] {
-		case kMessage, kParcel, kChunk, kTerms, kPosting:
+		if bulky(k[0]) {
 			c.add(len(k) + int(item.ValueSize()))
 		}
 		return true, nil
 	})
 	return c, err
+}
+
+// bulky reports whether entries with a prefix count in counters.Bytes.
+func bulky(prefix byte) bool {
+	switch prefix {
+	case kMessage, kParcel, kChunk, kTerms, kPosting:
+		return true
+	}
+	return false
 }
 
 // Close waits for what is under way and closes the store. Later calls of any method return ErrClosed.
