@@ -24,6 +24,8 @@ import (
 var specTests = map[string]func(*testing.T){
 	"P-20":  specIDWithoutSignatures,
 	"P-21":  specBytesAreKept,
+	"P-22":  specSignatureCount,
+	"P-25":  specUnknownType,
 	"P-26":  specEnvelopeSize,
 	"P-33":  specCofactor,
 	"P-34":  specSmallOrder,
@@ -204,6 +206,32 @@ func specBytesAreKept(t *testing.T) {
 	}
 	if !bytes.Equal(e.Payload, payload) || !bytes.Equal(e.Encode(), wire) {
 		t.Errorf("got %x, want %x", e.Encode(), wire)
+	}
+}
+
+func specSignatureCount(t *testing.T) {
+	e := sign(t, address())
+	for i := range byte(MaxSigs) {
+		if err := e.AddSignature(testKey(Ed25519, 60+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.AddSignature(testKey(Ed25519, 60)); err != nil {
+		t.Errorf("a key that signs again: %v", err)
+	}
+	if _, err := DecodeEnvelope(e.Encode(), MaxRecord); err != nil {
+		t.Errorf("%d signatures: %v", MaxSigs, err)
+	}
+	if err := e.AddSignature(nodeKey); err == nil {
+		t.Errorf("signature %d is not refused", MaxSigs+1)
+	}
+}
+
+func specUnknownType(t *testing.T) {
+	for _, typ := range []Type{"", "entente/v1/other", "entente/v2/card", "ENTENTE/V1/CARD"} {
+		if _, err := DecodeEnvelope(envelopeOf(typ, []byte{0xa0}, nodeKey).Encode(), MaxRecord); !errors.Is(err, ErrMalformed) {
+			t.Errorf("type %q: got error %v, want one that wraps ErrMalformed", typ, err)
+		}
 	}
 }
 
