@@ -44,7 +44,7 @@ func Open(dir string, k Keys, o Options) (*Store, error) {
 func OpenMemory(k Keys, o Options) (*Store, error) {
 	opt := badger.DefaultOptions("").WithInMemory(true).
 		WithMemTableSize(2 << 20).WithNumMemtables(1).WithValueThreshold(300 << 10). // more than a chunk, less than a transaction
-		WithNumLevelZeroTables(math.MaxInt32).WithNumLevelZeroTablesStall(math.MaxInt32).WithNumCompactors(0).WithNumGoroutines(1).
+		WithNumLevelZeroTables(math.MaxInt32 - 1).WithNumLevelZeroTablesStall(math.MaxInt32).WithNumCompactors(0).WithNumGoroutines(1).
 		WithBlockCacheSize(0).WithIndexCacheSize(0)
 	return open("", opt, k, o)
 }
