@@ -84,7 +84,8 @@ type Config struct {
 	Validate func(ctx context.Context, from peer.ID, data []byte) Verdict
 
 	// Drops, if set, is told of every copy of a message that was lost here for want of room: "outbound queue full",
-	// "inbound queue full" or "peer over its allowance". It is called from inside the router: it must be quick and must not call the Topic's waiting methods.
+	// "inbound queue full" or "peer over its allowance". It is called from inside the router: it must be quick and must not
+	// call the Topic's waiting methods.
 	Drops func(why string)
 }
 
