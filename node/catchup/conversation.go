@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -25,7 +24,8 @@ const (
 var errStall = errors.New("the peer is too slow, or does not answer")
 
 func isStall(err error) bool {
-	return errors.Is(err, errStall) || errors.Is(err, os.ErrDeadlineExceeded)
+	var t interface{ Timeout() bool } // stream multiplexers have errors of their own for a deadline
+	return errors.Is(err, errStall) || errors.As(err, &t) && t.Timeout()
 }
 
 // isOffence reports whether an error says that the peer broke the protocol.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -49,7 +48,7 @@ func (e *Engine) handle(ctx context.Context, s network.Stream) {
 	_ = s.Reset()
 	switch {
 	case ctx.Err() != nil:
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isStall(err):
 		e.offence(p, "it opens a stream and stalls")
 	case errors.Is(err, errFlood), errors.Is(err, errRequest):
 		e.offence(p, err.Error())
