@@ -287,6 +287,12 @@ func (n *Node) Status() (Status, error) {
 	return s, nil
 }
 
+// Forks calls fn with the proofs that nodes signed two things for one place, until it returns false. Anybody who has the
+// node's key can check them.
+func (n *Node) Forks(fn func(protocol.ForkProof) bool) error {
+	return n.st.Forks(func(_ protocol.FeedID, _ uint64, p protocol.ForkProof) bool { return fn(p) })
+}
+
 // Responsible returns which teams claim to answer for an address, domain, autonomous system or country: those with the most
 // specific claim. Teams may claim the same; the answer has all of them.
 func (n *Node) Responsible(query string) ([]trust.Claim, error) {

@@ -10,19 +10,24 @@
 //		w.As("pl").Holds(id)
 //	})
 //
-// The first failed step ends the story. When it ends, every node is checked ([World.Check]): everybody who is up holds the
-// same feeds, nothing is held twice, and fsck finds nothing. The seed is printed on failure; geography and loss follow from
-// it, the order of goroutines does not.
+// The first failed step ends the story. When it ends, every node is checked ([World.Check]): nothing is held twice, no place
+// of a feed is held twice, what authors signed of their feeds is there, forks are proved, and fsck finds nothing. The seed is
+// printed on failure; geography and loss follow from it, the order of goroutines does not.
+//
+// A team that means harm is a [Peer]: a bare host with the keys of a team whose node is stopped.
 package nodetest
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +42,6 @@ import (
 	"github.com/entente-network/entente/node/nodetest/world"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
-	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/store/keyring"
 )
 
@@ -47,11 +51,15 @@ const Passphrase = "correct horse"
 // patience is how much virtual time a story waits for something to come true.
 const patience = 20 * time.Minute
 
+// spares is how many places a world has beyond those of its teams: for copies of homes, and for peers.
+const spares = 2
+
 // A World is a story's world and its teams.
 type World struct {
 	*world.World
 	T     testing.TB
 	teams []*Team
+	used  int // places taken
 }
 
 // A Team is one team, its home directory, and its node while it is up.
@@ -66,16 +74,20 @@ type Team struct {
 	w     *World
 	place int
 	ring  *keyring.Ring
+	peer  *Peer // instead of a node
 }
 
 // Run makes a world with one team at each place, all up, and tells the story in it.
 func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
 	t.Helper()
 	world.Test(t, func(t *testing.T) {
-		w := &World{World: world.New(t, seed, len(names), world.Options{}), T: t}
+		w := &World{World: world.New(t, seed, len(names)+spares, world.Options{}), T: t, used: len(names)}
 		dir := t.TempDir() // asked for first, so that it is removed last
 		t.Cleanup(func() {
 			for _, tm := range w.teams {
+				if tm.peer != nil {
+					tm.peer.close()
+				}
 				tm.stop()
 			}
 		})
@@ -113,21 +125,49 @@ func (w *World) Teams() []*Team { return w.teams }
 // AllMeet lets every team add every other one's introduction, and waits until all are connected.
 func (w *World) AllMeet() {
 	w.T.Helper()
-	for _, a := range w.teams {
-		for _, b := range w.teams {
+	w.Meet(w.teams...)
+}
+
+// Meet lets these teams add each other, and waits until they are connected.
+func (w *World) Meet(teams ...*Team) {
+	w.T.Helper()
+	for _, a := range teams {
+		for _, b := range teams {
 			if a != b {
 				a.Adds(b)
 			}
 		}
 	}
-	for _, a := range w.teams {
-		for _, b := range w.teams {
+	w.Together(teams...)
+}
+
+// Together waits until all of these teams are connected with each other.
+func (w *World) Together(teams ...*Team) {
+	w.T.Helper()
+	for _, a := range teams {
+		for _, b := range teams {
 			if a != b {
 				a.Connects(b)
 			}
 		}
 	}
-	time.Sleep(5 * time.Second) // virtual: until everybody has a seat in the community topic
+	w.Wait(5 * time.Second) // until everybody has a seat in the community topic
+}
+
+// Wait lets virtual time pass.
+func (w *World) Wait(d time.Duration) { time.Sleep(d) }
+
+// Split cuts the world into groups of teams between which no packet passes, until Heal.
+func (w *World) Split(groups ...[]*Team) {
+	var places [][]int
+	for _, g := range groups {
+		var ps []int
+		for _, t := range g {
+			ps = append(ps, t.place)
+		}
+		places = append(places, ps)
+	}
+	w.Partition(places...)
 }
 
 // Until waits, in virtual time, for something to come true.
@@ -162,24 +202,11 @@ func (w *World) differs() string {
 			first, want = t, got
 			continue
 		}
-		for f := range union(got, want) {
-			if got[f] != want[f] {
-				return fmt.Sprintf("feed %s: %s holds %d, %s %d", f.Short(), first.Name, want[f], t.Name, got[f])
-			}
+		if !maps.Equal(got, want) {
+			return fmt.Sprintf("%s holds feeds up to %v, %s up to %v", first.Name, want, t.Name, got)
 		}
 	}
 	return ""
-}
-
-func union(a, b map[protocol.FeedID]uint64) map[protocol.FeedID]bool {
-	u := map[protocol.FeedID]bool{}
-	for f := range a {
-		u[f] = true
-	}
-	for f := range b {
-		u[f] = true
-	}
-	return u
 }
 
 // feeds returns up to where each feed is held without a gap.
@@ -199,39 +226,17 @@ func (t *Team) feeds() (map[protocol.FeedID]uint64, error) {
 	return m, nil
 }
 
-// Check verifies what must hold at the end of every story: the store of every node that is up is whole, and no message is
-// there twice.
-func (w *World) Check() {
-	w.T.Helper()
-	for _, t := range w.teams {
-		if t.Node == nil {
-			continue
-		}
-		rep, err := t.Node.Fsck(context.Background(), false, nil)
-		if err != nil {
-			w.T.Fatalf("%s: fsck: %v", t.Name, err)
-		}
-		if len(rep.Problems) > 0 {
-			w.T.Errorf("%s: fsck: %v", t.Name, rep.Problems)
-		}
-		seen := map[protocol.Hash]bool{}
-		if err := t.Node.Inbox(store.Query{}, true, func(v *node.MessageView) bool {
-			if seen[v.ID] {
-				w.T.Errorf("%s holds message %s twice", t.Name, v.ID.Short())
-			}
-			seen[v.ID] = true
-			if v.Label > tlp.Green {
-				w.T.Errorf("%s holds a %s message in the community", t.Name, v.Label)
-			}
-			return true
-		}); err != nil {
-			w.T.Fatalf("%s: inbox: %v", t.Name, err)
-		}
+// Returns starts the team's node.
+func (t *Team) Returns() {
+	t.w.T.Helper()
+	t.open(false)
+	if err := t.Node.Start(context.Background()); err != nil {
+		t.w.T.Fatalf("%s: starting: %v", t.Name, err)
 	}
 }
 
-// Returns starts the team's node.
-func (t *Team) Returns() {
+// open opens the team's home. Offline, the node cannot be started.
+func (t *Team) open(offline bool) {
 	t.w.T.Helper()
 	unlock, err := keyring.UnlockFile(node.DefaultUnlockFile(t.Home))
 	if err != nil {
@@ -244,6 +249,7 @@ func (t *Team) Returns() {
 	if err != nil {
 		t.w.T.Fatalf("%s: %v", t.Name, err)
 	}
+	cfg.Offline = offline
 	cfg.Now = func() time.Time { return time.Now().Add(t.Skew) }
 	cfg.NewHost = t.newHost
 	if os.Getenv("ENTENTE_TEST_LOG") != "" {
@@ -252,9 +258,6 @@ func (t *Team) Returns() {
 	n, err := node.Open(cfg, t.ring)
 	if err != nil {
 		t.w.T.Fatalf("%s: opening: %v", t.Name, err)
-	}
-	if err := n.Start(context.Background()); err != nil {
-		t.w.T.Fatalf("%s: starting: %v", t.Name, err)
 	}
 	t.Node = n
 }
@@ -392,6 +395,68 @@ func (t *Team) Holds(id protocol.Hash) []byte {
 		return err == nil
 	})
 	return doc
+}
+
+// Corrects publishes a new text in place of an earlier message and returns the correction's id.
+func (t *Team) Corrects(id protocol.Hash, l tlp.Label, text string) protocol.Hash {
+	t.w.T.Helper()
+	sent, err := t.Node.Send(context.Background(), node.Draft{Audience: "community", Label: l, Size: int64(len(text)),
+		Hash: protocol.Sum("", []byte(text)), Supersedes: id}, strings.NewReader(text))
+	if err != nil {
+		t.w.T.Fatalf("%s corrects %s: %v", t.Name, id.Short(), err)
+	}
+	return sent.ID
+}
+
+// Refused says by which rule the team's node refuses to send; "" if it sends.
+func (t *Team) Refused(text string) string {
+	t.w.T.Helper()
+	_, err := t.Node.Send(context.Background(), node.Draft{Audience: "community", Label: tlp.Green, Size: int64(len(text))}, strings.NewReader(text))
+	var r *node.RefusedError
+	switch {
+	case err == nil:
+		return ""
+	case !errors.As(err, &r):
+		t.w.T.Fatalf("%s sends: %v", t.Name, err)
+	}
+	return r.Rule
+}
+
+// HoldsAll waits until the team holds these messages whole.
+func (t *Team) HoldsAll(ids []protocol.Hash) {
+	t.w.T.Helper()
+	for _, id := range ids {
+		t.Holds(id)
+	}
+}
+
+// LacksAll reports an error for each of these messages that the team holds.
+func (t *Team) LacksAll(ids []protocol.Hash) {
+	t.w.T.Helper()
+	for _, id := range ids {
+		t.Lacks(id)
+	}
+}
+
+// Says reports whether doctor says something at the team that contains the text.
+func (t *Team) Says(text string) bool {
+	t.w.T.Helper()
+	fs, err := t.Node.Doctor("")
+	if err != nil {
+		t.w.T.Fatalf("%s: doctor: %v", t.Name, err)
+	}
+	for _, f := range fs {
+		if strings.Contains(f.Text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// Doctor waits until doctor says something at the team that contains the text.
+func (t *Team) Doctor(text string) {
+	t.w.T.Helper()
+	t.w.Until("doctor says at "+t.Name+": "+text, func() bool { return t.Says(text) })
 }
 
 // Lacks reports an error if the team holds the message.

@@ -1,0 +1,108 @@
+package nodetest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/entente-network/entente/node"
+	"github.com/entente-network/entente/protocol"
+)
+
+// Certifies lets the team's officer sign the next manifest, changed as wanted, and whatever else is given; and takes it in
+// at the team's node, which spreads it.
+func (t *Team) Certifies(change func(m *protocol.Manifest), more ...protocol.Record) {
+	t.w.T.Helper()
+	if err := t.Node.AddOwnRecords(t.signed(change, more...)); err != nil {
+		t.w.T.Fatalf("%s takes in its own records: %v", t.Name, err)
+	}
+}
+
+func (t *Team) signed(change func(m *protocol.Manifest), more ...protocol.Record) (es []*protocol.Envelope) {
+	t.w.T.Helper()
+	own := t.Node.OwnRecords()
+	m := *own.Manifest
+	m.Nodes, m.Revoked = slices.Clone(m.Nodes), slices.Clone(m.Revoked)
+	now := time.Now().Add(t.Skew)
+	m.Version, m.Prev, m.Issued, m.Expires = m.Version+1, own.ManifestID, uint64(now.Unix()), uint64(now.Add(node.ManifestLife).Unix())
+	if change != nil {
+		change(&m)
+	}
+	officer := t.Officer()
+	for _, r := range append([]protocol.Record{&m}, more...) {
+		e, err := protocol.Sign(r, officer)
+		if err != nil {
+			t.w.T.Fatalf("%s: an officer signs: %v", t.Name, err)
+		}
+		es = append(es, e)
+	}
+	return es
+}
+
+// Revoke moves a node of a manifest to those revoked.
+func Revoke(m *protocol.Manifest, k protocol.KID, why string) {
+	m.Nodes = slices.DeleteFunc(m.Nodes, func(n protocol.Node) bool {
+		if n.Key.ID() != k {
+			return false
+		}
+		m.Revoked = append(m.Revoked, protocol.Revoked{Node: n, At: m.Issued, Why: why})
+		return true
+	})
+}
+
+// CopyTo copies the home of the team, whose node must be stopped, to a new place: what a thief, a restored disk or a cloned
+// machine has. The copy is not started.
+func (t *Team) CopyTo(name string) *Team {
+	t.w.T.Helper()
+	if t.Node != nil {
+		t.w.T.Fatalf("the home of %s is in use", t.Name)
+	}
+	if t.w.used == t.w.Size() {
+		t.w.T.Fatalf("no place is left for %s", name)
+	}
+	c := &Team{Name: name, ID: t.ID, Words: t.Words, Home: filepath.Join(filepath.Dir(t.Home), name), w: t.w, place: t.w.used}
+	t.w.used++
+	t.w.teams = append(t.w.teams, c)
+	c.CopyFrom(t.Home)
+	return c
+}
+
+// CopyFrom fills the team's home, which is emptied before, with the files of another directory.
+func (t *Team) CopyFrom(dir string) {
+	t.w.T.Helper()
+	err := os.RemoveAll(t.Home)
+	if err == nil {
+		err = copyDir(t.Home, dir)
+	}
+	if err != nil {
+		t.w.T.Fatalf("copying a home to %s: %v", t.Name, err)
+	}
+}
+
+// copyDir copies files with their permissions, which the keyring insists on.
+func copyDir(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		dst := filepath.Join(to, rel)
+		if d.IsDir() {
+			return os.MkdirAll(dst, info.Mode().Perm())
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(dst, b, info.Mode().Perm())
+	})
+}

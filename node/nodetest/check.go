@@ -1,0 +1,158 @@
+package nodetest
+
+import (
+	"context"
+
+	"github.com/entente-network/entente/node"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/trust"
+)
+
+// A place is where one message of a node stands in its feed.
+type place struct {
+	node protocol.KID
+	seq  uint64
+}
+
+// Check verifies what must hold at the end of every story, of every node that is up: its store is whole; no message is there
+// twice, and in no place of a feed two; each fork is proved once; all that authors last said of their feeds is held; and who
+// holds a place of a feed that is not forked holds the same there as all others.
+func (w *World) Check() {
+	w.T.Helper()
+	all, forked := map[place]protocol.Hash{}, map[protocol.KID]bool{}
+	for _, t := range w.teams {
+		if t.Node != nil {
+			t.checkForks(forked)
+		}
+	}
+	for _, t := range w.teams {
+		if t.Node == nil {
+			continue
+		}
+		rep, err := t.Node.Fsck(context.Background(), false, nil)
+		if err != nil {
+			w.T.Fatalf("%s: fsck: %v", t.Name, err)
+		}
+		if rep.Found > 0 {
+			w.T.Errorf("%s: fsck: %v", t.Name, rep.Problems)
+		}
+		for at, id := range t.messages() {
+			if was, ok := all[at]; ok && was != id && !forked[at.node] {
+				w.T.Errorf("%s holds another message %d of node %s than others", t.Name, at.seq, at.node)
+			}
+			all[at] = id
+		}
+		t.checkComplete(forked)
+	}
+}
+
+// messages returns what the team holds, by its place in the feeds.
+func (t *Team) messages() map[place]protocol.Hash {
+	t.w.T.Helper()
+	m, seen := map[place]protocol.Hash{}, map[protocol.Hash]bool{}
+	if err := t.Node.Inbox(store.Query{}, true, func(v *node.MessageView) bool {
+		at := place{v.Node, v.Seq}
+		if _, ok := m[at]; ok {
+			t.w.T.Errorf("%s holds two messages %d of node %s", t.Name, v.Seq, v.Node)
+		}
+		if seen[v.ID] {
+			t.w.T.Errorf("%s holds message %s twice", t.Name, v.ID.Short())
+		}
+		if v.Label > tlp.Green {
+			t.w.T.Errorf("%s holds a %s message in the community", t.Name, v.Label)
+		}
+		m[at], seen[v.ID] = v.ID, true
+		return true
+	}); err != nil {
+		t.w.T.Fatalf("%s: inbox: %v", t.Name, err)
+	}
+	return m
+}
+
+// checkForks verifies the proofs that the team keeps, as somebody would who was handed them, and notes whose they are.
+func (t *Team) checkForks(forked map[protocol.KID]bool) {
+	t.w.T.Helper()
+	ts, err := t.Node.Teams()
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	proved := map[protocol.KID]int{}
+	if err := t.Node.Forks(func(p protocol.ForkProof) bool {
+		a, err := protocol.Decode[protocol.Parcel](p.A)
+		if err != nil {
+			t.w.T.Fatalf("%s keeps a proof that cannot be read: %v", t.Name, err)
+		}
+		proved[a.Node]++
+		for _, key := range nodeKeys(ts) {
+			if key.ID() == a.Node {
+				if err := p.Check(protocol.UseNode, key); err != nil {
+					t.w.T.Errorf("%s keeps a proof that proves nothing: %v", t.Name, err)
+				}
+				return true
+			}
+		}
+		t.w.T.Errorf("%s keeps a proof against nobody", t.Name)
+		return true
+	}); err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	for _, team := range ts {
+		for _, n := range team.Nodes {
+			if n.Feed.Forked && proved[n.KID] != 1 {
+				t.w.T.Errorf("%s knows of a fork of %s and has %d proofs of it", t.Name, team.Name, proved[n.KID])
+			}
+			forked[n.KID] = forked[n.KID] || n.Feed.Forked
+		}
+	}
+}
+
+// nodeKeys returns the keys of all nodes that teams ever certified.
+func nodeKeys(ts []node.TeamInfo) (keys []protocol.PublicKey) {
+	for _, t := range ts {
+		if t.Manifest == nil {
+			continue
+		}
+		for _, n := range t.Manifest.Nodes {
+			keys = append(keys, n.Key)
+		}
+		for _, r := range t.Manifest.Revoked {
+			keys = append(keys, r.Node.Key)
+		}
+	}
+	return keys
+}
+
+// checkComplete waits until the team has all of which it heard an author's word.
+func (t *Team) checkComplete(forked map[protocol.KID]bool) {
+	t.w.T.Helper()
+	lacks := func() string {
+		ts, err := t.Node.Teams()
+		if err != nil {
+			return err.Error()
+		}
+		for _, team := range ts {
+			if team.State != trust.Introduced && team.State != trust.Verified {
+				continue
+			}
+			for _, n := range team.Nodes {
+				if n.Feed.Said > n.Feed.Held && !n.Revoked && !forked[n.KID] && !t.w.liar(n.KID) {
+					return team.Name
+				}
+			}
+		}
+		return ""
+	}
+	t.w.Until(t.Name+" has all that authors spoke of", func() bool { return lacks() == "" })
+}
+
+// liar reports whether somebody has the key who means harm.
+func (w *World) liar(k protocol.KID) bool {
+	for _, t := range w.teams {
+		if t.peer != nil && t.peer.Key.Public().ID() == k {
+			return true
+		}
+	}
+	return false
+}

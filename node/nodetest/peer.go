@@ -1,0 +1,181 @@
+package nodetest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+)
+
+// Hello is the libp2p protocol by which nodes greet each other.
+const Hello = "/entente/hello/1"
+
+// A Peer is a bare host with the keys of a team's node, which greets like a node and otherwise does what the story says.
+type Peer struct {
+	Host  host.Host
+	Key   *protocol.PrivateKey // of the node
+	Topic *gossip.Topic
+
+	t    *Team
+	seq  uint64
+	prev protocol.Hash
+}
+
+// Turns stops the team's node and puts a bare host with its keys in its place.
+func (t *Team) Turns() *Peer {
+	t.w.T.Helper()
+	p := &Peer{t: t, Key: t.ring.NodeKey()}
+	seed := t.ring.TransportSeed()
+	t.stop()
+	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed[:]))
+	if err != nil {
+		t.w.T.Fatal(err)
+	}
+	if p.Host, err = t.newHost(key, nil); err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	t.peer = p
+	p.Host.SetStreamHandler(Hello, func(s network.Stream) {
+		_, _ = s.Write(p.hello())
+		_ = s.CloseWrite()
+		_, _ = io.Copy(io.Discard, s)
+		_ = s.Close()
+	})
+	p.Topic, err = gossip.Join(context.Background(), p.Host, gossip.Config{
+		Admit:    func(peer.ID) bool { return true },
+		Validate: func(context.Context, peer.ID, []byte) gossip.Verdict { return gossip.Ignore },
+	})
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	return p
+}
+
+func (p *Peer) close() {
+	p.Topic.Close()
+	if err := p.Host.Close(); err != nil {
+		p.t.w.T.Errorf("%s: closing: %v", p.t.Name, err)
+	}
+}
+
+func (p *Peer) hello() []byte {
+	return protocol.NewHello(p.t.ID, p.Key.Public().ID(), "mallory", uint64(time.Now().UnixMilli())).Encode()
+}
+
+// Connects dials the nodes of the teams, and greets them.
+func (p *Peer) Connects(teams ...*Team) {
+	p.t.w.T.Helper()
+	for _, o := range teams {
+		p.t.w.Until(p.t.Name+" reaches "+o.Name, func() bool { return p.greet(o) == nil })
+	}
+	p.t.w.Wait(3 * time.Second) // until it has a seat in the community topic
+}
+
+func (p *Peer) greet(o *Team) error {
+	id := o.peerID()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := p.Host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{p.t.w.Addr(o.place)}})
+	if err != nil {
+		return err
+	}
+	s, err := p.Host.NewStream(ctx, id, Hello)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if _, err := s.Write(p.hello()); err != nil {
+		return err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, s)
+	return err
+}
+
+// Connected reports whether a connection with the team's node stands.
+func (p *Peer) Connected(o *Team) bool {
+	return p.Host.Network().Connectedness(o.peerID()) == network.Connected
+}
+
+// Opens opens a stream to the team's node.
+func (p *Peer) Opens(o *Team, proto libp2p.ID) (network.Stream, error) {
+	ctx, cancel := context.WithTimeout(network.WithNoDial(context.Background(), "story"), 5*time.Second)
+	defer cancel()
+	return p.Host.NewStream(ctx, o.peerID(), proto)
+}
+
+// Publishes sends bytes to everybody on the community topic.
+func (p *Peer) Publishes(data []byte) {
+	p.t.w.T.Helper()
+	if err := p.Topic.Publish(context.Background(), append([]byte(nil), data...), false); err != nil {
+		p.t.w.T.Fatalf("%s publishes: %v", p.t.Name, err)
+	}
+}
+
+// Continues makes the next parcel follow on entry seq of the node's feed, whose id is prev.
+func (p *Peer) Continues(seq uint64, prev protocol.Hash) { p.seq, p.prev = seq, prev }
+
+// Statement returns a statement of the peer's team to the community, which the story may spoil.
+func (p *Peer) Statement(text string) *protocol.Statement {
+	st := &protocol.Statement{Author: p.t.ID, Node: p.Key.Public().ID(), Kind: protocol.KindMessage, Label: tlp.Green,
+		Audience: protocol.Audience{Kind: protocol.Community}, Clock: protocol.HLC(0).Next(time.Now()), Title: text,
+		Body: protocol.Body{Format: "text", Size: uint64(len(text)), Hash: protocol.Sum("", []byte(text)), Inline: []byte(text)}}
+	_, _ = rand.Read(st.Salt[:]) // never fails
+	return st
+}
+
+// Parcel returns the next entry of the node's feed with the statement in it, and the statement's id.
+func (p *Peer) Parcel(st *protocol.Statement) ([]byte, protocol.Hash) {
+	p.t.w.T.Helper()
+	e, err := protocol.Sign(st, p.Key)
+	if err != nil {
+		p.t.w.T.Fatal(err)
+	}
+	env := p.Wraps(e.Encode(), nil)
+	p.seq, p.prev = p.seq+1, env.ID()
+	return env.Encode(), e.ID()
+}
+
+// Wraps signs a parcel around any bytes as the next entry of the node's feed, changed as wanted. It does not count as said.
+func (p *Peer) Wraps(body []byte, change func(*protocol.Parcel)) *protocol.Envelope {
+	p.t.w.T.Helper()
+	k := p.Key.Public().ID()
+	pc := &protocol.Parcel{Team: p.t.ID, Node: k, Feed: protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community}),
+		Seq: p.seq + 1, Prev: p.prev, Class: protocol.Normal, Body: body}
+	if change != nil {
+		change(pc)
+	}
+	e, err := protocol.Sign(pc, p.Key)
+	if err != nil {
+		p.t.w.T.Fatal(err)
+	}
+	return e
+}
+
+// peerID returns the libp2p id of the team's node.
+func (t *Team) peerID() peer.ID {
+	t.w.T.Helper()
+	s, err := t.Node.Status()
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	id, err := peer.Decode(s.Peer)
+	if err != nil {
+		t.w.T.Fatal(err)
+	}
+	return id
+}
