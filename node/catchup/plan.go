@@ -49,7 +49,7 @@ func (s *State) next(now time.Time, f *feed) (Request, bool) {
 	if now.Before(f.wake) {
 		return Request{}, false
 	}
-	f.wake = never
+	f.wake, f.later = never, never
 	if f.cutoff != nil && len(f.flying) > 0 {
 		return Request{}, false // each page must be taken in before what leads to the next is known
 	}
@@ -107,14 +107,17 @@ func (s *State) ready(now time.Time, f *feed) []claim {
 		}
 		switch {
 		case until.After(now):
-			if until.Before(f.wake) {
-				f.wake = until
+			if until.Before(f.later) {
+				f.later = until
 			}
 		case src.onWay >= s.limits.PerPeer, src.onWay > 0 && !src.proven:
 			f.wake = time.Time{}
 		default:
 			rs = append(rs, ranked{c, src.onWay, src.failed, mix(c.peer, f.own.Feed, f.turn)})
 		}
+	}
+	if !f.wake.IsZero() {
+		f.wake = f.later
 	}
 	slices.SortFunc(rs, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.failed, b.failed), cmp.Compare(a.turn, b.turn), cmp.Compare(a.peer, b.peer))
@@ -218,14 +221,17 @@ func (s *State) Progress() (done, all uint64) {
 
 // Wake returns when something that is put off can be asked. ok is false if nothing is.
 func (s *State) Wake() (at time.Time, ok bool) {
+	if len(s.fly) >= s.limits.Window {
+		return never, false // the next answer comes first
+	}
 	at = never
 	for _, f := range s.feeds {
-		if !f.wake.IsZero() && f.wake.Before(at) {
-			at = f.wake
+		if len(f.claims) > 0 && f.later.Before(at) {
+			at = f.later
 		}
-		if f.wake.IsZero() && len(f.claims) > 0 && s.paused.Before(at) && len(s.fly) == 0 {
-			at = s.paused
-		}
+	}
+	if at.Before(never) && at.Before(s.paused) {
+		at = s.paused
 	}
 	return at, at.Before(never)
 }

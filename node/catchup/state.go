@@ -57,6 +57,7 @@ type feed struct {
 	turn   uint64    // counts requests, to alternate between equal peers
 	urgent bool      // looked at before others
 	wake   time.Time // nothing can be asked before, unless the feed changes
+	later  time.Time // when the next peer is out of disgrace
 }
 
 // A claim is what a peer says that it holds.
