@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/node/control"
@@ -48,7 +49,8 @@ func (p *program) unlock() (keyring.Unlock, error) {
 	return keyring.UnlockPassphrase(string(b)), nil
 }
 
-// open opens the home's node in this process. The caller closes it with the returned function.
+// open opens the home's node in this process. The caller closes it with the returned function. A home that another command
+// has open is waited for.
 func (p *program) open(cfg node.Config) (*node.Node, func() error, error) {
 	u, err := p.unlock()
 	if err != nil {
@@ -56,8 +58,10 @@ func (p *program) open(cfg node.Config) (*node.Node, func() error, error) {
 	}
 	ring, err := keyring.Open(p.keysDir(), u)
 	if errors.Is(err, keyring.ErrInUse) {
-		return nil, nil, withHint(fmt.Errorf("the home %s is in use by another entente process", p.home),
-			"if a node is running for it, use it, or stop it first: entente status%s", p.homeFlag())
+		if err := p.wait(func() bool { return p.answers() || !keyring.InUse(p.keysDir()) }); err != nil {
+			return nil, nil, err
+		}
+		ring, err = keyring.Open(p.keysDir(), u)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -67,6 +71,12 @@ func (p *program) open(cfg node.Config) (*node.Node, func() error, error) {
 		return nil, nil, errors.Join(err, ring.Close())
 	}
 	return n, func() error { return errors.Join(n.Close(), ring.Close()) }, nil
+}
+
+// inUse explains that somebody else has the home open.
+func (p *program) inUse() error {
+	return withHint(fmt.Errorf("the home %s is in use by another entente process", p.home),
+		"if a node is running for it, use it, or stop it first: entente status%s", p.homeFlag())
 }
 
 // config reads the home's configuration.
@@ -80,7 +90,7 @@ func (p *program) config() (node.Config, error) {
 
 // withNode runs fn with a client of the running node.
 func (p *program) withNode(fn func(*control.Client) error) error {
-	c, err := p.dial()
+	c, err := p.dialPatiently()
 	if err != nil {
 		return err
 	}
@@ -88,17 +98,68 @@ func (p *program) withNode(fn func(*control.Client) error) error {
 	return fn(c)
 }
 
-// withHome runs fn with a client of the running node or, while none is running, of the home opened in this process, without
-// a network. For commands that must also work then.
-func (p *program) withHome(fn func(c *control.Client, running bool) error) (err error) {
+// patience is how long a command waits for a node that is just starting, or for another command that has the home open.
+const patience = 10 * time.Second
+
+// wait waits until cond holds, for as long as patience lasts. Only the person's impatience is an error.
+func (p *program) wait(cond func() bool) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end:
+			return nil
+		case <-p.interrupted:
+			return context.Canceled
+		}
+	}
+	return nil
+}
+
+// answers reports whether a node answers for the home.
+func (p *program) answers() bool {
 	c, err := p.dial()
 	if err == nil {
-		defer c.Close()
-		return fn(c, true)
+		c.Close()
 	}
-	if !errors.Is(err, control.ErrNotRunning) {
+	return !errors.Is(err, control.ErrNotRunning)
+}
+
+// dialPatiently waits for a node that has opened the home and does not answer yet.
+func (p *program) dialPatiently() (*control.Client, error) {
+	c, err := p.dial()
+	if !errors.Is(err, control.ErrNotRunning) || !keyring.InUse(p.keysDir()) {
+		return c, err
+	}
+	if err := p.wait(func() bool { return p.answers() || !keyring.InUse(p.keysDir()) }); err != nil {
+		return nil, err
+	}
+	return p.dial()
+}
+
+// withHome runs fn with a client of the running node or, while none is running, of the home opened in this process, without
+// a network. For commands that must also work then.
+func (p *program) withHome(fn func(c *control.Client, running bool) error) error {
+	c, err := p.dialPatiently()
+	if errors.Is(err, control.ErrNotRunning) {
+		err = p.withLocal(fn)
+		if !errors.Is(err, keyring.ErrInUse) {
+			return err
+		}
+		if c, err = p.dialPatiently(); errors.Is(err, control.ErrNotRunning) { // a node was faster, or so it seemed
+			return p.inUse()
+		}
+	}
+	if err != nil {
 		return err
 	}
+	defer c.Close()
+	return fn(c, true)
+}
+
+func (p *program) withLocal(fn func(c *control.Client, running bool) error) (err error) {
 	cfg, err := p.config()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -254,22 +255,32 @@ const maxShown = 256 << 10
 
 // writeBody writes the exact bytes to standard output. To a terminal it writes only text that does nothing there.
 func writeBody(ctx context.Context, p *program, c *control.Client, m *control.Message) error {
-	w := io.Writer(p.out.writer())
-	if f, ok := p.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		w = &terminalGuard{w: w}
+	w := p.out.writer()
+	if f, ok := p.stdout.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return c.Body(ctx, m.ID, w)
 	}
-	return c.Body(ctx, m.ID, w)
+	g := &terminalGuard{w: w}
+	if err := c.Body(ctx, m.ID, g); err != nil {
+		return err
+	}
+	return g.finish()
 }
 
 // terminalGuard refuses bytes that a terminal would act upon.
 type terminalGuard struct {
 	w    io.Writer
-	part []byte // of a character that was cut
+	part []byte // of a character or line end that was cut
 }
+
+// errNotPlain says that content would do something to a terminal.
+var errNotPlain = withHint(errors.New("the content has bytes that could do something to your terminal"), "write it to a file: -o FILE")
 
 func (g *terminalGuard) Write(b []byte) (int, error) {
 	all := append(g.part, b...)
 	whole := len(all)
+	if whole > 0 && all[whole-1] == '\r' {
+		whole--
+	}
 	for i := 1; i < utf8.UTFMax && i <= len(all); i++ {
 		if utf8.RuneStart(all[len(all)-i]) {
 			if !utf8.FullRune(all[len(all)-i:]) {
@@ -279,14 +290,22 @@ func (g *terminalGuard) Write(b []byte) (int, error) {
 		}
 	}
 	text := string(all[:whole])
-	if plainText(strings.ReplaceAll(text, "\r\n", "\n")) != strings.ReplaceAll(text, "\r\n", "\n") {
-		return 0, withHint(fmt.Errorf("the content has bytes that could do something to your terminal"), "write it to a file: -o FILE")
+	if t := strings.ReplaceAll(text, "\r\n", "\n"); plainText(t) != t {
+		return 0, errNotPlain
 	}
 	g.part = append([]byte(nil), all[whole:]...)
 	if _, err := io.WriteString(g.w, text); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// finish says whether all was written.
+func (g *terminalGuard) finish() error {
+	if len(g.part) > 0 {
+		return errNotPlain
+	}
+	return nil
 }
 
 func showMessage(ctx context.Context, p *program, c *control.Client, m *control.Message) error {

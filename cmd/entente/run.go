@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/entente-network/entente/node/control"
+	"github.com/entente-network/entente/store/keyring"
 )
 
 // closeGrace is how long requests at work get when the node ends.
@@ -39,9 +40,8 @@ entente --home /var/lib/entente run --unlock-file /run/keys/entente-unlock`,
 }
 
 func run(ctx context.Context, p *program, verbose bool) (err error) {
-	if c, err := p.dial(); err == nil {
-		c.Close()
-		return withHint(fmt.Errorf("a node is running for the home %s already", p.home), "use it, or stop it first: entente status%s", p.homeFlag())
+	if p.answers() {
+		return p.running()
 	}
 	cfg, err := p.config()
 	if err != nil {
@@ -54,6 +54,12 @@ func run(ctx context.Context, p *program, verbose bool) (err error) {
 	log := p.logger(level)
 	cfg.Log = log
 	n, closeNode, err := p.open(cfg)
+	if errors.Is(err, keyring.ErrInUse) {
+		if p.answers() {
+			return p.running()
+		}
+		return p.inUse()
+	}
 	if err != nil {
 		return err
 	}
@@ -86,6 +92,10 @@ func run(ctx context.Context, p *program, verbose bool) (err error) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
 	return errors.Join(err, srv.Close(grace))
+}
+
+func (p *program) running() error {
+	return withHint(fmt.Errorf("a node is running for the home %s already", p.home), "use it, or stop it first: entente status%s", p.homeFlag())
 }
 
 // notify tells the service manager how the node is (sd_notify), if there is one.

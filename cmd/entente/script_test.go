@@ -62,8 +62,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// patience is how long a script waits for another process.
-const patience = 60 * time.Second
+// scriptPatience is how long a script waits for another process.
+const scriptPatience = 60 * time.Second
 
 // TestScripts runs testdata/script: the real program, with nodes as processes of their own on loopback.
 func TestScripts(t *testing.T) {
@@ -138,14 +138,14 @@ func processes(ts *testscript.TestScript) *nodes { return ts.Value(nodesKey{}).(
 
 // poll tries cond until it holds or patience ends.
 func poll(ts *testscript.TestScript, what string, cond func() (bool, string)) {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(scriptPatience)
 	for {
 		ok, state := cond()
 		if ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("waited %v in vain for %s; at last:\n%s", patience, what, state)
+			ts.Fatalf("waited %v in vain for %s; at last:\n%s", scriptPatience, what, state)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -292,8 +292,8 @@ func draft(r *http.Request) (node.Draft, error) {
 			return d, usagef("sha256: %v", err)
 		}
 	}
-	if d.Audience == "" {
-		return d, usagef("to: say whom the message is for: community")
+	if d.Audience != audienceCommunity {
+		return d, usagef("unknown audience %.60q: this version sends to: community", d.Audience)
 	}
 	return d, nil
 }
