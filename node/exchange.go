@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -97,7 +98,10 @@ func (x exchange) Serves(p peer.ID, f protocol.FeedID) bool {
 
 // Range implements catchup.Feeds.
 func (x exchange) Range(f protocol.FeedID, from, to uint64, reverse bool, fn func([]byte) bool) error {
-	return x.n.st.Range(f, from, to, reverse, func(_ uint64, raw []byte) bool { return fn(raw) })
+	if from >= to {
+		return nil
+	}
+	return x.n.st.Range(f, from, to-1, reverse, func(_ uint64, raw []byte) bool { return fn(raw) }) // the store's end is included
 }
 
 // Ingest implements catchup.Feeds: it verifies what a peer answered and stores it, in one batch.
@@ -122,10 +126,12 @@ func (x exchange) Ingest(ctx context.Context, p peer.ID, ask catchup.Ask, raws [
 	if len(entries) == 0 {
 		return r, nil
 	}
+	x.n.caughtAt.Store(time.Now().UnixNano())
 	out, err := x.n.accept(entries)
 	if err != nil {
 		return r, err
 	}
+	x.n.caughtAt.Store(time.Now().UnixNano())
 	for _, o := range out {
 		switch {
 		case errors.Is(o.Err, store.ErrFull):

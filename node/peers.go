@@ -245,7 +245,7 @@ func (n *Node) greet(ctx context.Context, p peer.ID) {
 		return
 	}
 	defer s.Close()
-	_ = s.SetDeadline(n.now().Add(helloTimeout))
+	_ = s.SetDeadline(time.Now().Add(helloTimeout))
 	if _, err = s.Write(n.hello()); err == nil {
 		if err = s.CloseWrite(); err == nil {
 			err = n.hear(s, p)
@@ -260,7 +260,7 @@ func (n *Node) greet(ctx context.Context, p peer.ID) {
 // answer is the other end of greet.
 func (n *Node) answer(s network.Stream) {
 	defer s.Close()
-	_ = s.SetDeadline(n.now().Add(helloTimeout))
+	_ = s.SetDeadline(time.Now().Add(helloTimeout))
 	p := s.Conn().RemotePeer()
 	if _, err := s.Write(n.hello()); err != nil {
 		_ = s.Reset()

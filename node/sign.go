@@ -83,7 +83,7 @@ func (s *signer) reconsider(n *Node) error {
 
 // cameFromPeer reports whether an entry of this node's own feed was handed over by somebody else.
 func (n *Node) cameFromPeer(f protocol.FeedID, seq uint64) (foreign bool, err error) {
-	err = n.st.Range(f, seq, seq+1, false, func(_ uint64, raw []byte) bool {
+	err = n.st.Range(f, seq, seq, false, func(_ uint64, raw []byte) bool {
 		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
 		if err != nil {
 			return false
@@ -252,7 +252,7 @@ func (n *Node) entryID(f protocol.FeedID, seq uint64) (id protocol.Hash, err err
 	if seq == 0 {
 		return id, nil
 	}
-	err = n.st.Range(f, seq, seq+1, false, func(_ uint64, raw []byte) bool {
+	err = n.st.Range(f, seq, seq, false, func(_ uint64, raw []byte) bool {
 		if e, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel); err == nil {
 			id = e.ID()
 		}
