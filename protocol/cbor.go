@@ -219,7 +219,7 @@ func dropExtensions(data []byte) []byte {
 	n := uint64(0)
 	for range pairs {
 		start := s.off
-		if s.item(1) != nil || s.item(1) != nil {
+		if errors.Join(s.item(1), s.item(1)) != nil { // key and value
 			panic("protocol: extensions dropped from data that was not scanned")
 		}
 		if !isExtension(data[start:]) {

@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,13 +13,19 @@ import (
 // The package is pure: the same input gives the same answer. So it has no clock, no goroutine, no file and no socket.
 func TestPackageIsPure(t *testing.T) {
 	banned := []string{"os", "net", "io", "sync", "context", "math/rand", "math/rand/v2", "crypto/rand", "log", "log/slog"}
-	notests := func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }
-	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", notests, 0)
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := 0
-	for name, file := range pkgs["trust"].Files {
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		files++
 		for _, i := range file.Imports {
 			path := strings.Trim(i.Path.Value, `"`)

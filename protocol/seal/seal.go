@@ -53,7 +53,7 @@ func Open(r io.Reader, ids ...Identity) (io.Reader, error) {
 	var as []age.Identity
 	for _, id := range ids {
 		if !id.IsZero() {
-			as = append(as, only{id.id})
+			as = append(as, only(id))
 		}
 	}
 	if len(as) == 0 {
