@@ -334,6 +334,14 @@ func TestTypesAndUses(t *testing.T) {
 	}
 }
 
+// TestDecodeWantsTheType keeps a payload from being read as what its signer did not sign it for.
+func TestDecodeWantsTheType(t *testing.T) {
+	e := envelopeOf(TypeHeads, must(Marshal(address())), nodeKey)
+	if r, err := Decode[Address](e); !errors.Is(err, ErrMalformed) {
+		t.Errorf("got %v, %v; want an error that wraps ErrMalformed", r, err)
+	}
+}
+
 // TestIDIgnoresSignatures is I-4.
 func TestIDIgnoresSignatures(t *testing.T) {
 	keys := []*PrivateKey{nodeKey, otherNode, rootKey, officerKey}

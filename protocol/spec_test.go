@@ -412,6 +412,7 @@ func specForkProof(t *testing.T) {
 		{"a record without a slot", sign(t, exampleStatement(), nodeKey),
 			sign(t, edit(exampleStatement(), func(s *Statement) { s.Title = "x" }), nodeKey), UseNode, node, false},
 		{"half a proof", sign(t, one, nodeKey), nil, UseNode, node, false},
+		{"the other half", nil, sign(t, one, nodeKey), UseNode, node, false},
 		{"two manifests of one officer", sign(t, exampleManifest(), officerKey),
 			sign(t, edit(exampleManifest(), func(m *Manifest) { m.Nodes = nil }), officerKey, rootKey), UseOfficer, officerKey.Public(), true},
 		{"manifests of two officers", sign(t, exampleManifest(), officerKey),

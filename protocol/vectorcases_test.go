@@ -363,11 +363,16 @@ func recordVectors() []vector {
 	acts := func(a ...Act) func(*Root) {
 		return func(r *Root) { r.Officers = []Officer{{Key: officerKey.Public(), Name: "x", Acts: a}} }
 	}
-	onRoot("act-unknown", "P-44", "an unknown act", acts("sing"))
+	onRoot("act-unknown", "P-44", "an unknown act", acts(ActManifest, "sing"))
 	onRoot("acts-unsorted", "P-44", "acts in the wrong order", acts(ActManifest, ActCard))
-	onRoot("acts-twice", "P-44", "an act twice", acts(ActCard, ActCard))
+	onRoot("acts-twice", "P-44", "an act twice", acts(ActManifest, ActManifest))
+	onRoot("threshold-act-unknown", "P-44", "a threshold of an unknown act", func(r *Root) {
+		r.Officers, r.Thresholds = []Officer{{Key: officerKey.Public(), Name: "x"}}, []Threshold{{"sing", 1}}
+	})
 	onRoot("thresholds-unsorted", "P-44", "thresholds in the wrong order",
-		func(r *Root) { r.Thresholds = []Threshold{{ActManifest, 1}, {ActCard, 1}} })
+		func(r *Root) {
+			r.Officers, r.Thresholds = []Officer{{Key: officerKey.Public(), Name: "x"}}, []Threshold{{ActManifest, 1}, {ActCard, 1}}
+		})
 	onRoot("officer-threshold-0", "P-45", "a threshold of 0 officers", func(r *Root) { r.Thresholds = []Threshold{{ActManifest, 0}} })
 	onRoot("officer-threshold-2", "P-45", "a threshold over the number of officers", func(r *Root) { r.Thresholds = []Threshold{{ActManifest, 2}} })
 	onRoot("officer-threshold-nobody", "P-45", "a threshold for an act that no officer may sign", func(r *Root) { r.Thresholds = []Threshold{{ActVote, 1}} })
