@@ -5,7 +5,7 @@ var allCommands []command
 
 func init() {
 	allCommands = []command{
-		initCmd, runCmd, statusCmd,
+		demoCmd, initCmd, runCmd, statusCmd,
 		introductionCmd, teamAddCmd, teamListCmd, teamShowCmd, teamVerifyCmd, teamBlockCmd, teamUnblockCmd, cardShowCmd, cardEditCmd,
 		sendCmd, correctCmd, inboxCmd, showCmd, searchCmd, watchCmd,
 		doctorCmd, fsckCmd, backupCmd, restoreCmd,
