@@ -43,6 +43,9 @@ func (n *Node) Doctor(team string) ([]Finding, error) {
 	if s.Stopped != "" {
 		add(Bad, "this node does not sign: "+s.Stopped, "when it has caught up with the others, certify a new node key: entente node replace")
 	}
+	if err := n.trouble.get(); err != nil {
+		add(Bad, "nothing new is taken in: "+err.Error(), "free disk space, or raise store_cap in config.json; what was missed is fetched afterwards")
+	}
 	if s.Store.Damaged > 0 {
 		add(Warn, fmt.Sprintf("%d stored values are damaged; what can be fetched from others is fetched again", s.Store.Damaged),
 			"check everything with entente fsck, and the disk with its own tools")

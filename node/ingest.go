@@ -101,6 +101,14 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 		return n.validateHeads(env, from)
 	case protocol.TypeStatement:
 		return gossip.Reject
+	case protocol.TypeAddress:
+		a, err := protocol.Decode[protocol.Address](env)
+		if err != nil {
+			return gossip.Reject
+		}
+		if info, _ := n.author(a.Team, a.Node); info.Team.IsZero() || !n.said.take(a.Node, n.now()) {
+			return gossip.Ignore
+		}
 	}
 	res, err := n.takeRecords(env)
 	switch {
@@ -167,6 +175,9 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if h.Node == n.kid {
 		return h, false, nil // our own word, come back
 	}
+	if !n.said.take(h.Node, n.now()) {
+		return nil, false, errNotOurs
+	}
 	_, last, err := n.st.Heads(h.Node)
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
 		return h, false, err
@@ -214,12 +225,17 @@ func (n *Node) ingestLoop(ctx context.Context) {
 // accept stores verified entries and tells everybody who waits for news.
 func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	out, err := n.st.Accept(entries)
+	n.trouble.set(err)
 	if err != nil {
 		return nil, err
 	}
 	news := false
+	fresh := map[protocol.FeedID]bool{}
 	for _, e := range entries {
-		n.extents.refresh(n.st, e.Parcel.Feed)
+		if f := e.Parcel.Feed; !fresh[f] {
+			fresh[f] = true
+			n.extents.refresh(n.st, f)
+		}
 	}
 	for i, o := range out {
 		p := entries[i].Parcel
@@ -291,4 +307,22 @@ func (c *extentCache) gapBefore(f protocol.FeedID, seq uint64) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return seq >= c.m[f].Next
+}
+
+// trouble remembers the error of the last attempt to store something, for doctor.
+type trouble struct {
+	mu  sync.Mutex
+	err error // guarded by mu
+}
+
+func (t *trouble) set(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
+}
+
+func (t *trouble) get() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }

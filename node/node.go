@@ -40,9 +40,13 @@ type Node struct {
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
 
 	extents extentCache
+	said    pace    // what nodes said about themselves lately
+	trouble trouble // why nothing new is stored, if so
 	signer  signer
 	events  broadcast // a message was accepted, completed or superseded
 	dirty   broadcast // the index has work
+	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
+	caughtAt atomic.Int64
 
 	host    host.Host
 	topic   *gossip.Topic
