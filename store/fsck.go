@@ -186,8 +186,21 @@ func (ck *check) item(item *badger.Item) error {
 		})
 	case kBlob:
 		return ck.found("damaged", where, func(t *tx) error { return t.rebuildBlob(blobAt(k)) })
-	case kSchema, kSchema2, kCounters:
-		return ck.found("damaged", where, func(t *tx) error { return nil }) // written anew at the next opening
+	case kSchema, kSchema2:
+		return ck.found("damaged", where, func(t *tx) error { return t.putSchema(schemaVersion) })
+	case kCounters:
+		return ck.found("damaged", where, func(t *tx) error { return t.putRecord(k, t.s.local, &t.c) })
+	case kAudience:
+		return ck.found("damaged", where, func(t *tx) error {
+			t.s.audMu.Lock()
+			tag, ok := t.s.audiences[shortTag(k[1:])]
+			t.s.audMu.Unlock()
+			if !ok {
+				return t.Delete(k)
+			}
+			_, err := t.put(k, t.s.local, tag[:])
+			return err
+		})
 	}
 	return ck.found("damaged", where, deleteKey(k))
 }
@@ -211,6 +224,12 @@ func (ck *check) local(k, b []byte) error {
 		e, err := protocol.DecodeEnvelope(b, protocol.MaxRecord)
 		if err != nil || e.ID() != hashAt(k, 33) {
 			return errDamaged
+		}
+		if of := key(kTeamOf, e.ID()); !ck.has(of) {
+			return ck.found("orphan", "an identity record is not found by its id", func(t *tx) error {
+				_, err := t.put(of, t.s.local, k[1:33])
+				return err
+			})
 		}
 	case kHeads:
 		_, h, err := ck.decodeHeads(b)

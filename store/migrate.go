@@ -70,10 +70,12 @@ func (s *Store) setSchema(v uint64) error {
 
 // setSchemaLocked is setSchema for a caller that holds writeMu.
 func (s *Store) setSchemaLocked(v uint64) error {
-	return s.updateLocked(func(t *tx) error {
-		b := binary.BigEndian.AppendUint64(nil, v)
-		_, err1 := t.put([]byte{kSchema}, s.local, b)
-		_, err2 := t.put([]byte{kSchema2}, s.local, b)
-		return errors.Join(err1, err2)
-	})
+	return s.updateLocked(func(t *tx) error { return t.putSchema(v) })
+}
+
+func (t *tx) putSchema(v uint64) error {
+	b := binary.BigEndian.AppendUint64(nil, v)
+	_, err1 := t.put([]byte{kSchema}, t.s.local, b)
+	_, err2 := t.put([]byte{kSchema2}, t.s.local, b)
+	return errors.Join(err1, err2)
 }

@@ -16,7 +16,7 @@ const (
 	// MaxQueryTerms bounds the terms of one search.
 	MaxQueryTerms = 32
 
-	termsChunk = 1000 // terms that one transaction writes
+	termsChunk = 1000 // terms of a message under one key
 )
 
 // Terms are the index terms of one message. To the store they are opaque.
@@ -103,9 +103,9 @@ func (s *Store) IndexAll(all []Terms) error {
 	defer s.indexMu.Unlock()
 	for len(all) > 0 {
 		n, terms := 0, 0
-		for n < len(all) && n < 100 {
+		for n < len(all) && n < 256 {
 			terms += len(all[n].Terms)
-			if n > 0 && terms > termsChunk {
+			if n > 0 && terms > s.termsPerTx() {
 				break
 			}
 			n++
@@ -116,6 +116,12 @@ func (s *Store) IndexAll(all []Terms) error {
 		all = all[n:]
 	}
 	return nil
+}
+
+// termsPerTx returns how many postings one transaction may write: each sync of the disk should be worth it.
+func (s *Store) termsPerTx() int {
+	const size = 2 * (33 + 16 + 16) // of a posting and its place in the list, with what Badger adds
+	return max(termsChunk, min(int(s.db.MaxBatchCount()/2), int(s.db.MaxBatchSize()/size)))
 }
 
 // indexSome stores the terms of a few messages, and then says that they are indexed.
@@ -152,30 +158,32 @@ func (s *Store) indexSome(some []Terms) error {
 	if err != nil {
 		return err
 	}
-	for len(chunks) > 0 {
+	for {
 		n, terms := 0, 0
 		for n < len(chunks) {
 			terms += len(chunks[n].terms)
-			if n > 0 && terms > termsChunk {
+			if n > 0 && terms > s.termsPerTx() {
 				break
 			}
 			n++
 		}
 		group := chunks[:n]
+		chunks = chunks[n:]
 		err := s.update(func(t *tx) error {
 			for _, c := range group {
 				if err := t.putTerms(c.pl, c.i, c.terms); err != nil {
 					return err
 				}
 			}
-			return nil
+			if len(chunks) > 0 {
+				return nil
+			}
+			return t.indexed(done)
 		})
-		if err != nil {
+		if err != nil || len(chunks) == 0 {
 			return err
 		}
-		chunks = chunks[n:]
 	}
-	return s.update(func(t *tx) error { return t.indexed(done) })
 }
 
 func (t *tx) putTerms(pl place, i uint32, terms []string) error {
