@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"time"
 
 	"github.com/entente-network/entente/protocol/content"
 	"github.com/entente-network/entente/store"
@@ -14,6 +16,7 @@ func (n *Node) indexLoop(ctx context.Context) {
 	for {
 		wake := n.dirty.wait()
 		for n.indexSome(ctx) {
+			n.yieldToIntake(ctx)
 		}
 		select {
 		case <-wake:
@@ -23,22 +26,55 @@ func (n *Node) indexLoop(ctx context.Context) {
 	}
 }
 
+// While messages come in from catching up, the index takes a batch in every yieldFor: it shares processor and disk with
+// intake, and people would rather have all messages soon than find some of them sooner.
+const (
+	yieldFor   = time.Second
+	intakeRest = 300 * time.Millisecond // without entries from catching up, after which the index has the machine
+)
+
+// yieldToIntake waits a while if catching up goes on. It never waits longer, so that a peer that trickles entries cannot keep
+// anything from being indexed.
+func (n *Node) yieldToIntake(ctx context.Context) {
+	end := time.Now().Add(yieldFor)
+	for {
+		wait := min(time.Until(end), intakeRest-time.Since(time.Unix(0, n.caughtAt.Load())))
+		if wait <= 0 {
+			return
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
 // indexSome indexes a batch of messages and reports whether there may be more.
 func (n *Node) indexSome(ctx context.Context) bool {
-	const batch = 64
+	const batch = 256
 	ms, err := n.st.IndexPending(batch)
 	if err != nil {
 		n.log.Error("reading what is to be indexed", "err", err)
 		return false
 	}
-	for _, m := range ms {
+	var all []store.Terms
+	terms := 0
+	for i, m := range ms {
 		if ctx.Err() != nil {
 			return false
 		}
-		if err := n.st.Index(m.N, n.terms(m)); err != nil {
+		all = append(all, store.Terms{N: m.N, Terms: n.terms(m)})
+		if terms += len(all[len(all)-1].Terms); terms < maxTerms && i < len(ms)-1 {
+			continue
+		}
+		if err := n.st.IndexAll(all); err != nil {
 			n.log.Error("indexing", "id", m.ID.Short(), "err", err)
 			return false
 		}
+		all, terms = nil, 0
 	}
 	return len(ms) == batch
 }
@@ -60,13 +96,17 @@ func (n *Node) terms(m *store.Message) []string {
 	for _, t := range content.Terms(m.Statement.Title + " " + m.Statement.Body.Name) {
 		add(t)
 	}
-	r, _, err := n.st.OpenBody(m.ID)
-	if err != nil {
-		return out
+	var body io.Reader = bytes.NewReader(m.Statement.Body.Inline)
+	if m.Statement.Body.External() {
+		r, _, err := n.st.OpenBody(m.ID)
+		if err != nil {
+			return out
+		}
+		defer r.Close()
+		body = r
 	}
-	defer r.Close()
 	// A document that cannot be read whole, such as one from an author with looser rules, is searchable as far as it goes.
-	_, _ = content.Read(io.Reader(r), m.Statement.Body.Name, add)
+	_, _ = content.Read(body, m.Statement.Body.Name, add)
 	return out
 }
 
