@@ -39,6 +39,7 @@ type MessageView struct {
 	SupersededBy protocol.Hash
 	Refs         []protocol.Hash
 	Quarantined  string // why it may not be shown yet; then Title is empty
+	Doubt        string // why it is not believed any more though it was taken in; "" for most
 }
 
 // view applies the policy for viewing at this moment.
@@ -50,8 +51,9 @@ func (n *Node) view(m *store.Message) *MessageView {
 		Supersedes: st.Supersedes, SupersededBy: m.Superseded, Refs: st.Refs}
 	n.mu.RLock()
 	t, _ := n.book.Team(st.Author, n.now())
+	info, _ := n.book.NodeOf(st.Author, st.Node)
 	n.mu.RUnlock()
-	v.AuthorName = t.Name
+	v.AuthorName, v.Doubt = t.Name, trust.Doubt(info, m.Feed, m.Seq)
 	d := trust.Decide(trust.Question{Action: trust.View, Label: st.Label, Audience: st.Audience.Kind, Peer: t.State,
 		Self: st.Author == n.team, Ahead: st.Clock.Time().Sub(n.now())})
 	if !d.Allowed {

@@ -85,7 +85,7 @@ func (t *Team) checkForks(forked map[protocol.KID]bool) {
 			t.w.T.Fatalf("%s keeps a proof that cannot be read: %v", t.Name, err)
 		}
 		proved[a.Node]++
-		for _, key := range nodeKeys(ts) {
+		for _, key := range certified(ts) {
 			if key.ID() == a.Node {
 				if err := p.Check(protocol.UseNode, key); err != nil {
 					t.w.T.Errorf("%s keeps a proof that proves nothing: %v", t.Name, err)
@@ -108,8 +108,8 @@ func (t *Team) checkForks(forked map[protocol.KID]bool) {
 	}
 }
 
-// nodeKeys returns the keys of all nodes that teams ever certified.
-func nodeKeys(ts []node.TeamInfo) (keys []protocol.PublicKey) {
+// certified returns the keys of all nodes that teams ever certified.
+func certified(ts []node.TeamInfo) (keys []protocol.PublicKey) {
 	for _, t := range ts {
 		if t.Manifest == nil {
 			continue

@@ -74,7 +74,8 @@ type Team struct {
 	w     *World
 	place int
 	ring  *keyring.Ring
-	peer  *Peer // instead of a node
+	keys  nodeKeys // that the node had when it was last open
+	peer  *Peer    // instead of a node
 }
 
 // Run makes a world with one team at each place, all up, and tells the story in it.
@@ -229,14 +230,13 @@ func (t *Team) feeds() (map[protocol.FeedID]uint64, error) {
 // Returns starts the team's node.
 func (t *Team) Returns() {
 	t.w.T.Helper()
-	t.open(false)
+	t.open()
 	if err := t.Node.Start(context.Background()); err != nil {
 		t.w.T.Fatalf("%s: starting: %v", t.Name, err)
 	}
 }
 
-// open opens the team's home. Offline, the node cannot be started.
-func (t *Team) open(offline bool) {
+func (t *Team) open() {
 	t.w.T.Helper()
 	unlock, err := keyring.UnlockFile(node.DefaultUnlockFile(t.Home))
 	if err != nil {
@@ -249,7 +249,6 @@ func (t *Team) open(offline bool) {
 	if err != nil {
 		t.w.T.Fatalf("%s: %v", t.Name, err)
 	}
-	cfg.Offline = offline
 	cfg.Now = func() time.Time { return time.Now().Add(t.Skew) }
 	cfg.NewHost = t.newHost
 	if os.Getenv("ENTENTE_TEST_LOG") != "" {
@@ -260,6 +259,13 @@ func (t *Team) open(offline bool) {
 		t.w.T.Fatalf("%s: opening: %v", t.Name, err)
 	}
 	t.Node = n
+	t.keys = nodeKeys{t.ring.NodeKey(), t.ring.TransportSeed()}
+}
+
+// nodeKeys are the keys of a node, as a thief takes them.
+type nodeKeys struct {
+	sign      *protocol.PrivateKey
+	transport [32]byte
 }
 
 func (t *Team) newHost(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host, error) {

@@ -3,7 +3,6 @@ package nodetest
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"io"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 
 	"github.com/entente-network/entente/node/gossip"
 	"github.com/entente-network/entente/protocol"
-	"github.com/entente-network/entente/protocol/tlp"
 )
 
 // Hello is the libp2p protocol by which nodes greet each other.
@@ -24,22 +22,17 @@ const Hello = "/entente/hello/1"
 
 // A Peer is a bare host with the keys of a team's node, which greets like a node and otherwise does what the story says.
 type Peer struct {
+	*Author
 	Host  host.Host
-	Key   *protocol.PrivateKey // of the node
 	Topic *gossip.Topic
-
-	t    *Team
-	seq  uint64
-	prev protocol.Hash
 }
 
 // Turns stops the team's node and puts a bare host with its keys in its place.
 func (t *Team) Turns() *Peer {
 	t.w.T.Helper()
-	p := &Peer{t: t, Key: t.ring.NodeKey()}
-	seed := t.ring.TransportSeed()
 	t.stop()
-	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed[:]))
+	p := &Peer{Author: t.Stolen()}
+	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(t.keys.transport[:]))
 	if err != nil {
 		t.w.T.Fatal(err)
 	}
@@ -124,46 +117,6 @@ func (p *Peer) Publishes(data []byte) {
 	if err := p.Topic.Publish(context.Background(), append([]byte(nil), data...), false); err != nil {
 		p.t.w.T.Fatalf("%s publishes: %v", p.t.Name, err)
 	}
-}
-
-// Continues makes the next parcel follow on entry seq of the node's feed, whose id is prev.
-func (p *Peer) Continues(seq uint64, prev protocol.Hash) { p.seq, p.prev = seq, prev }
-
-// Statement returns a statement of the peer's team to the community, which the story may spoil.
-func (p *Peer) Statement(text string) *protocol.Statement {
-	st := &protocol.Statement{Author: p.t.ID, Node: p.Key.Public().ID(), Kind: protocol.KindMessage, Label: tlp.Green,
-		Audience: protocol.Audience{Kind: protocol.Community}, Clock: protocol.HLC(0).Next(time.Now()), Title: text,
-		Body: protocol.Body{Format: "text", Size: uint64(len(text)), Hash: protocol.Sum("", []byte(text)), Inline: []byte(text)}}
-	_, _ = rand.Read(st.Salt[:]) // never fails
-	return st
-}
-
-// Parcel returns the next entry of the node's feed with the statement in it, and the statement's id.
-func (p *Peer) Parcel(st *protocol.Statement) ([]byte, protocol.Hash) {
-	p.t.w.T.Helper()
-	e, err := protocol.Sign(st, p.Key)
-	if err != nil {
-		p.t.w.T.Fatal(err)
-	}
-	env := p.Wraps(e.Encode(), nil)
-	p.seq, p.prev = p.seq+1, env.ID()
-	return env.Encode(), e.ID()
-}
-
-// Wraps signs a parcel around any bytes as the next entry of the node's feed, changed as wanted. It does not count as said.
-func (p *Peer) Wraps(body []byte, change func(*protocol.Parcel)) *protocol.Envelope {
-	p.t.w.T.Helper()
-	k := p.Key.Public().ID()
-	pc := &protocol.Parcel{Team: p.t.ID, Node: k, Feed: protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community}),
-		Seq: p.seq + 1, Prev: p.prev, Class: protocol.Normal, Body: body}
-	if change != nil {
-		change(pc)
-	}
-	e, err := protocol.Sign(pc, p.Key)
-	if err != nil {
-		p.t.w.T.Fatal(err)
-	}
-	return e
 }
 
 // peerID returns the libp2p id of the team's node.
