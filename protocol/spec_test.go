@@ -32,6 +32,8 @@ var specTests = map[string]func(*testing.T){
 	"P-36":  TestTypesAndUses,
 	"P-37":  specForkProof,
 	"P-38":  specSameIsNoFork,
+	"P-41":  specTooManyKeys,
+	"P-43":  specTooManyKeys,
 	"P-86":  specBundleSize,
 	"P-87":  specIntroduction,
 	"P-92":  specNegotiate,
@@ -231,6 +233,20 @@ func specUnknownType(t *testing.T) {
 	for _, typ := range []Type{"", "entente/v1/other", "entente/v2/card", "ENTENTE/V1/CARD"} {
 		if _, err := DecodeEnvelope(envelopeOf(typ, []byte{0xa0}, nodeKey).Encode(), MaxRecord); !errors.Is(err, ErrMalformed) {
 			t.Errorf("type %q: got error %v, want one that wraps ErrMalformed", typ, err)
+		}
+	}
+}
+
+func specTooManyKeys(t *testing.T) {
+	root := largest()[0].record.(*Root)
+	more := testKey(Hybrid, 200).Public()
+	for name, r := range map[string]*Root{
+		"keys":     edit(root, func(r *Root) { r.Keys = append(r.Keys[:MaxKeys:MaxKeys], more) }),
+		"officers": edit(root, func(r *Root) { r.Officers = append(r.Officers[:MaxKeys:MaxKeys], Officer{Key: more, Name: "x"}) }),
+	} {
+		e := &Envelope{Type: TypeRoot, Payload: must(Marshal(r))}
+		if _, err := Decode[Root](e); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d %s: got error %v, want one that wraps ErrMalformed", MaxKeys+1, name, err)
 		}
 	}
 }

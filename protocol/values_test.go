@@ -30,6 +30,14 @@ func TestClock(t *testing.T) {
 	}
 }
 
+func TestKindNames(t *testing.T) {
+	for k, want := range map[Kind]string{KindMessage: "message", KindCorrection: "correction", 0: "kind-0", 9: "kind-9"} {
+		if got := k.String(); got != want {
+			t.Errorf("kind %d: got %s, want %s", uint8(k), got, want)
+		}
+	}
+}
+
 func TestOfficersMay(t *testing.T) {
 	all, some := testKey(Hybrid, 7).Public(), testKey(Hybrid, 8).Public()
 	r := &Root{Officers: []Officer{{Key: all, Name: "a"}, {Key: some, Name: "b", Acts: []Act{ActCard, ActVote}}},
