@@ -278,6 +278,7 @@ func (w *demoWorld) labelled() error {
 		err = fmt.Errorf("it would go out as TLP:%s to %d teams", sent.Label, len(sent.Readers))
 	}
 	w.claim(err, "a CLEAR file may go out as GREEN: a preview names the five teams that would read it")
+	err = nil
 	if after := w.stored(); after != before {
 		err = fmt.Errorf("messages stored: %s before, %s after", before, after)
 	}
@@ -311,7 +312,7 @@ func (w *demoWorld) searched() error {
 				}
 				return err
 			})
-		}), "the %s %.20s finds %s at all six, and nothing else", q.what, q.query, q.file)
+		}), "the %s %s finds %s at all six, and nothing else", q.what, shorten(q.query, 20), q.file)
 	}
 	return nil
 }
