@@ -5,13 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 // signed is an envelope and the key that signed it and the statement inside.
@@ -108,15 +114,8 @@ func catchUp(home string, _ *told) (any, error) {
 	runtime.GC()
 	debug.FreeOSMemory()
 	got := caughtUp{BaseKiB: statusKiB("RssAnon")}
-	if path := os.Getenv("ENTENTE_BENCH_PROFILE"); path != "" {
-		f, err := os.Create(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
+	if err := profile("catchup"); err != nil {
+		return nil, err
 	}
 	at, cpu := time.Now(), cpuSeconds()
 	if err := n.Start(context.Background()); err != nil {
@@ -132,6 +131,9 @@ func catchUp(home string, _ *told) (any, error) {
 	}
 	got.Seconds, got.CPU = time.Since(at).Seconds(), cpuSeconds()-cpu
 	pprof.StopCPUProfile()
+	if err := profile("index"); err != nil {
+		return nil, err
+	}
 	at = time.Now()
 	for first := true; ; first = false {
 		s, err := n.Status()
@@ -148,5 +150,144 @@ func catchUp(home string, _ *told) (any, error) {
 		<-tick.C
 	}
 	got.IndexSecs = time.Since(at).Seconds()
+	pprof.StopCPUProfile()
 	return got, closing()
+}
+
+// profile begins to write a CPU profile of this process to the directory ENTENTE_BENCH_PROFILES, if there is one.
+func profile(name string) error {
+	dir := os.Getenv("ENTENTE_BENCH_PROFILES")
+	if dir == "" {
+		return nil
+	}
+	f, err := os.Create(filepath.Join(dir, name+".pprof"))
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
+}
+
+// BenchmarkStart measures the work from opening a home to a node that accepts connections, with few and with many messages
+// in the store. It must not grow with their number.
+func BenchmarkStart(b *testing.B) {
+	sizes := []int{1000, benchSize("ENTENTE_BENCH_MESSAGES", 100_000, 10_000)}
+	var homes []string
+	for _, count := range sizes {
+		author := newActor(b, "author")
+		home, _ := found(b, fmt.Sprintf("with-%d", count))
+		meet(b, home, author.intro)
+		fill(b, home, []*actor{author}, count, nil)
+		index(b, home)
+		homes = append(homes, home)
+	}
+	var times, cpus, reads [2][]float64
+	for b.Loop() {
+		for range 5 {
+			for i, home := range homes {
+				c := play(b, "start", home)
+				var got started
+				c.answer(&got)
+				c.end()
+				times[i], cpus[i], reads[i] = append(times[i], got.Seconds), append(cpus[i], got.CPU), append(reads[i], float64(got.Read))
+			}
+		}
+	}
+	b.ReportMetric(median(times[0])*1e3, "ms-few")
+	b.ReportMetric(median(times[1])*1e3, "ms-many")
+	b.ReportMetric(median(times[1])/median(times[0]), "ratio")
+	b.ReportMetric(median(cpus[1])/median(cpus[0]), "cpu-ratio")
+	b.ReportMetric(median(reads[0])/1024, "read-KiB-few")
+	b.ReportMetric(median(reads[1])/1024, "read-KiB-many")
+	b.ReportMetric(0, "ns/op")
+}
+
+func median(xs []float64) float64 {
+	xs = slices.Sorted(slices.Values(xs))
+	return xs[len(xs)/2]
+}
+
+// started is what a start costs.
+type started struct {
+	Seconds, CPU float64
+	Read         int // bytes read by system calls
+}
+
+// start measures how long a node takes to get ready.
+func start(home string, _ *told) (any, error) {
+	at, cpu, read := time.Now(), cpuSeconds(), procNumber("/proc/self/io", "rchar")
+	n, closing, err := openNode(home)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Start(context.Background()); err != nil {
+		return nil, errors.Join(err, closing())
+	}
+	return started{time.Since(at).Seconds(), cpuSeconds() - cpu, procNumber("/proc/self/io", "rchar") - read}, closing()
+}
+
+// BenchmarkBinary builds the program as it is released and reports its size, which must be below 40 MB.
+func BenchmarkBinary(b *testing.B) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		b.Skip("no go command to build with")
+	}
+	for b.Loop() {
+		out := filepath.Join(b.TempDir(), "entente")
+		cmd := exec.Command(tool, "build", "-trimpath", "-ldflags=-s -w", "-o", out, "../cmd/entente")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if msg, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, msg)
+		}
+		fi, err := os.Stat(out)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(fi.Size())/1e6, "MB")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkSend measures Send for texts of a few words: each is synced to the disk before it is published.
+func BenchmarkSend(b *testing.B) {
+	home, _ := found(b, "sender")
+	n, closing, err := openNode(home)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := closing(); err != nil {
+			b.Error(err)
+		}
+	}()
+	if err := n.Start(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	send := func() error {
+		_, err := n.Send(context.Background(), node.Draft{Audience: "community", Label: tlp.Green, Size: -1},
+			strings.NewReader("TLP:GREEN\nSeen at our mail gateway: 198.51.100.7"))
+		return err
+	}
+	perSecond := func(b *testing.B) {
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+	}
+	b.Run("one-sender", func(b *testing.B) {
+		for b.Loop() {
+			if err := send(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSecond(b)
+	})
+	b.Run("many-senders", func(b *testing.B) {
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := send(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+		perSecond(b)
+	})
 }

@@ -35,7 +35,7 @@ const roleEnv = "ENTENTE_BENCH_ROLE"
 type role func(home string, told *told) (any, error)
 
 var roles = map[string]role{
-	"serve": serve, "catch-up": catchUp,
+	"serve": serve, "catch-up": catchUp, "start": start,
 }
 
 func TestMain(m *testing.M) {
@@ -262,20 +262,8 @@ func (k ringKeys) Audience(tag protocol.Hash) (store.Cipher, error) {
 // every tenth of them.
 func fill(b *testing.B, home string, authors []*actor, count int, sample func(*actor, *protocol.Envelope)) {
 	b.Helper()
-	ring, err := openRing(home)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ring.Close()
-	st, err := store.Open(filepath.Join(home, "store"), ringKeys{ring}, store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := st.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}()
+	st, closing := openStore(b, home)
+	defer closing()
 	aud := protocol.Audience{Kind: protocol.Community}
 	last := make([]protocol.Hash, len(authors))
 	var batch []store.Entry
@@ -302,6 +290,47 @@ func fill(b *testing.B, home string, authors []*actor, count int, sample func(*a
 			}
 		}
 		batch = batch[:0]
+	}
+}
+
+// openStore opens the store of a home whose node does not run.
+func openStore(b *testing.B, home string) (st *store.Store, closing func()) {
+	b.Helper()
+	ring, err := openRing(home)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if st, err = store.Open(filepath.Join(home, "store"), ringKeys{ring}, store.Options{}); err != nil {
+		b.Fatal(err)
+	}
+	return st, func() {
+		b.Helper()
+		if err := errors.Join(st.Close(), ring.Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// index gives every message of a home a few terms, so that its node finds no work at its start.
+func index(b *testing.B, home string) {
+	b.Helper()
+	st, closing := openStore(b, home)
+	defer closing()
+	for {
+		ms, err := st.IndexPending(256)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(ms) == 0 {
+			return
+		}
+		var all []store.Terms
+		for _, m := range ms {
+			all = append(all, store.Terms{N: m.N, Terms: []string{"word:report", "word:" + m.ID.Short()}})
+		}
+		if err := st.IndexAll(all); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -341,8 +370,10 @@ func benchText(i int) []byte {
 }
 
 // statusKiB returns a field of /proc/self/status, such as RssAnon, in KiB; 0 where there is none.
-func statusKiB(field string) int {
-	f, err := os.ReadFile("/proc/self/status")
+func statusKiB(field string) int { return procNumber("/proc/self/status", field) }
+
+func procNumber(file, field string) int {
+	f, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
