@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -385,11 +386,13 @@ func recordVectors() []vector {
 	onManifest := func(name, rules, comment string, f func(*Manifest)) {
 		bad("manifest-"+name, rules, comment, edit(m, f))
 	}
-	onManifest("version-0", "P-48", "version 0", func(m *Manifest) { m.Version, m.Prev = 0, Hash{} })
+	onManifest("version-0", "P-48", "version 0", func(m *Manifest) { m.Version = 0 })
 	onManifest("first-with-prev", "P-48", "version 1 with a predecessor", func(m *Manifest) { m.Version = 1 })
 	onManifest("no-prev", "P-48", "version 2 without a predecessor", func(m *Manifest) { m.Prev = Hash{} })
 	onManifest("no-team", "P-48", "no team", func(m *Manifest) { m.Team = Hash{} })
 	onManifest("no-root", "P-48", "no root record", func(m *Manifest) { m.Root = Hash{} })
+	onManifest("revoked-late", "P-18", "revoked after the year 9999",
+		func(m *Manifest) { m.Revoked = []Revoked{*edit(&m.Revoked[0], func(r *Revoked) { r.At = MaxTime + 1 })} })
 	onManifest("version-large", "P-19", "a version over 2^53 - 1", func(m *Manifest) { m.Version = MaxCounter + 1 })
 	onManifest("life-none", "P-49", "expires when it is issued", func(m *Manifest) { m.Expires = m.Issued })
 	onManifest("life-long", "P-49", "valid for 180 days and a second", func(m *Manifest) { m.Expires = m.Issued + 180*86400 + 1 })
@@ -408,7 +411,7 @@ func recordVectors() []vector {
 	onManifest("operators-65", "P-50", "65 operators", func(m *Manifest) {
 		m.Operators = nil
 		for i := range 65 {
-			m.Operators = append(m.Operators, Operator{Name: "o" + string(rune('A'+i)), Recipient: "r"})
+			m.Operators = append(m.Operators, Operator{Name: fmt.Sprint("operator ", i), Recipient: "r"})
 		}
 	})
 	onManifest("node-twice", "P-51", "a node twice, with two peer ids", func(m *Manifest) {
@@ -450,6 +453,8 @@ func recordVectors() []vector {
 	onCard := func(name, rules, comment string, f func(*Card)) { bad("card-"+name, rules, comment, edit(c, f)) }
 	onCard("no-team", "P-53", "no team", func(c *Card) { c.Team = Hash{} })
 	onCard("version-0", "P-53", "version 0", func(c *Card) { c.Version = 0 })
+	onCard("version-large", "P-19", "a version over 2^53 - 1", func(c *Card) { c.Version = MaxCounter + 1 })
+	onCard("issued-late", "P-18", "issued after the year 9999", func(c *Card) { c.Issued = MaxTime + 1 })
 	onCard("no-name", "P-53", "no name", func(c *Card) { c.Name = "" })
 	onCard("country-lower", "P-53", "a country in lower case", func(c *Card) { c.Country = "at" })
 	onCard("country-3", "P-53", "a country of three letters", func(c *Card) { c.Country = "AUT" })
@@ -481,6 +486,8 @@ func recordVectors() []vector {
 	onCutoff := func(name, rules, comment string, f func(*Cutoff)) { bad("cutoff-"+name, rules, comment, edit(cut, f)) }
 	onCutoff("no-hash", "P-59", "a last entry without its id", func(c *Cutoff) { c.LastHash = Hash{} })
 	onCutoff("nothing-with-hash", "P-59", "no last entry, with an id", func(c *Cutoff) { c.LastSeq, c.Void = 0, nil })
+	onCutoff("seq-large", "P-19", "a sequence number over 2^53 - 1", func(c *Cutoff) { c.LastSeq = MaxCounter + 1 })
+	onCutoff("issued-late", "P-18", "issued after the year 9999", func(c *Cutoff) { c.Issued = MaxTime + 1 })
 	onCutoff("void-0", "P-60", "entry 0 void", func(c *Cutoff) { c.Void = []uint64{0} })
 	onCutoff("void-unsorted", "P-60", "void entries in the wrong order", func(c *Cutoff) { c.Void = []uint64{7, 3} })
 	onCutoff("void-beyond", "P-60", "a void entry after the last", func(c *Cutoff) { c.Void = []uint64{10} })
@@ -496,6 +503,8 @@ func recordVectors() []vector {
 	onAddress("257", "P-17", "an address of 257 bytes", func(a *Address) { a.Addrs = []string{strings.Repeat("a", 257)} })
 	onAddress("life-long", "P-62", "valid for 30 days and a second", func(a *Address) { a.Expires = a.Issued + 30*86400 + 1 })
 	onAddress("issued-0", "P-62", "never issued", func(a *Address) { a.Issued = 0 })
+	onAddress("seq-0", "", "sequence number 0", func(a *Address) { a.Seq = 0 })
+	onAddress("late", "P-18", "expires after the year 9999", func(a *Address) { a.Issued, a.Expires = MaxTime, MaxTime+1 })
 	onAddress("seq-large", "P-19", "a sequence number over 2^53 - 1", func(a *Address) { a.Seq = MaxCounter + 1 })
 
 	st := exampleStatement()
@@ -555,6 +564,9 @@ func recordVectors() []vector {
 	bad("heads-unsorted", "P-84", "feeds in the wrong order", edit(h, func(h *Heads) {
 		h.Feeds = []Head{{Hash{2}, 1, 1, Sum("h")}, {Hash{1}, 1, 1, Sum("h")}}
 	}))
+	bad("heads-n-0", "", "a counter of 0", edit(h, func(h *Heads) { h.N = 0 }))
+	bad("heads-time-0", "", "no time", edit(h, func(h *Heads) { h.Time = 0 }))
+	bad("heads-n-large", "P-19", "a counter over 2^53 - 1", edit(h, func(h *Heads) { h.N = MaxCounter + 1 }))
 	bad("heads-late", "P-18", "a time after the year 9999", edit(h, func(h *Heads) { h.Time = MaxTime + 1 }))
 	return vs
 }
@@ -572,7 +584,7 @@ func parcelVectors() []vector {
 	bad := func(name, rules, comment string, f func(*Parcel)) { add(malformed, name, rules, comment, edit(p, f)) }
 	add(valid, "open", "P-78", "a parcel with the statement inside", p)
 	add(valid, "open-second", "P-74", "the second parcel of a feed", edit(p, func(p *Parcel) { p.Seq, p.Prev = 2, Sum("1") }))
-	bad("seq-0", "P-74", "sequence number 0", func(p *Parcel) { p.Seq = 0 })
+	bad("seq-0", "P-74", "sequence number 0", func(p *Parcel) { p.Seq, p.Prev = 0, Sum("0") })
 	bad("first-with-prev", "P-74", "the first parcel with a predecessor", func(p *Parcel) { p.Prev = Sum("0") })
 	bad("no-prev", "P-74", "the second parcel without a predecessor", func(p *Parcel) { p.Seq = 2 })
 	bad("seq-large", "P-19", "a sequence number over 2^53 - 1", func(p *Parcel) { p.Seq, p.Prev = MaxCounter+1, Sum("0") })
