@@ -392,7 +392,9 @@ func recordVectors() []vector {
 	onManifest("no-team", "P-48", "no team", func(m *Manifest) { m.Team = Hash{} })
 	onManifest("no-root", "P-48", "no root record", func(m *Manifest) { m.Root = Hash{} })
 	onManifest("revoked-late", "P-18", "revoked after the year 9999",
-		func(m *Manifest) { m.Revoked = []Revoked{*edit(&m.Revoked[0], func(r *Revoked) { r.At = MaxTime + 1 })} })
+		func(m *Manifest) {
+			m.Revoked = []Revoked{*edit(&m.Revoked[0], func(r *Revoked) { r.At = MaxTime + 1 })}
+		})
 	onManifest("version-large", "P-19", "a version over 2^53 - 1", func(m *Manifest) { m.Version = MaxCounter + 1 })
 	onManifest("life-none", "P-49", "expires when it is issued", func(m *Manifest) { m.Expires = m.Issued })
 	onManifest("life-long", "P-49", "valid for 180 days and a second", func(m *Manifest) { m.Expires = m.Issued + 180*86400 + 1 })
