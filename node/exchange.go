@@ -55,7 +55,7 @@ func (x exchange) Extent(f protocol.FeedID) (catchup.Extent, bool, error) {
 func (x exchange) extent(e store.Extent) (catchup.Extent, error) {
 	c := catchup.Extent{Team: e.Team, Node: e.Node, Feed: e.Feed, First: e.First, Next: e.Next, Head: e.Head, Max: e.Max}
 	if e.Max < e.Next {
-		return c, nil
+		return c, x.unchained(&c)
 	}
 	gaps, err := x.n.st.Missing(e.Feed, catchup.MaxGaps)
 	if err != nil {
@@ -64,7 +64,7 @@ func (x exchange) extent(e store.Extent) (catchup.Extent, error) {
 	for _, g := range gaps {
 		c.Gaps = append(c.Gaps, catchup.Span{From: g.From, To: g.To + 1})
 	}
-	return c, nil
+	return c, x.unchained(&c)
 }
 
 // Follow implements catchup.Feeds: the community feeds of the nodes of teams that may speak here, and this team's own.

@@ -40,6 +40,7 @@ type Node struct {
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
 
 	extents extentCache
+	anchors anchors
 	said    pace    // what nodes said about themselves lately
 	trouble trouble // why nothing new is stored, if so
 	signer  signer

@@ -1,9 +1,11 @@
 package nodetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -25,6 +27,9 @@ type Peer struct {
 	*Author
 	Host  host.Host
 	Topic *gossip.Topic
+
+	mu    sync.Mutex
+	heard [][]byte // guarded by mu
 }
 
 // Turns stops the team's node and puts a bare host with its keys in its place.
@@ -47,8 +52,13 @@ func (t *Team) Turns() *Peer {
 		_ = s.Close()
 	})
 	p.Topic, err = gossip.Join(context.Background(), p.Host, gossip.Config{
-		Admit:    func(peer.ID) bool { return true },
-		Validate: func(context.Context, peer.ID, []byte) gossip.Verdict { return gossip.Ignore },
+		Admit: func(peer.ID) bool { return true },
+		Validate: func(_ context.Context, _ peer.ID, data []byte) gossip.Verdict {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.heard = append(p.heard, data)
+			return gossip.Ignore
+		},
 	})
 	if err != nil {
 		t.w.T.Fatalf("%s: %v", t.Name, err)
@@ -109,6 +119,22 @@ func (p *Peer) Opens(o *Team, proto libp2p.ID) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(context.Background(), "story"), 5*time.Second)
 	defer cancel()
 	return p.Host.NewStream(ctx, o.peerID(), proto)
+}
+
+// Heard waits until something came over the topic that contains the text, and returns it.
+func (p *Peer) Heard(text string) (data []byte) {
+	p.t.w.T.Helper()
+	p.t.w.Until(p.t.Name+" hears "+text, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, b := range p.heard {
+			if bytes.Contains(b, []byte(text)) {
+				data = b
+			}
+		}
+		return data != nil
+	})
+	return data
 }
 
 // Publishes sends bytes to everybody on the community topic.
