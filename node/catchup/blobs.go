@@ -118,23 +118,27 @@ func (h *hunt) order(peers []peer.ID, now time.Time) []peer.ID {
 // A catch is the result of a search.
 type catch struct {
 	whole bool
-	wrong []peer.ID // had a part in bytes that turned out wrong
-	alone bool      // wrong has one peer, and all the bytes were its
+	wrong bool      // the bytes were not the ones that the hash names
+	gave  []peer.ID // had a part in the bytes that came now
+	alone bool      // there were no others, now or before
 }
 
 func (h *hunt) finish(c catch, now time.Time) {
 	h.busy = false
 	h.times++
-	for _, p := range c.wrong {
-		h.doubt[p]++
-		if c.alone {
-			h.shun[p] = now.Add(blobShun)
-		}
-	}
 	switch {
 	case c.whole:
-	case len(c.wrong) > 0:
+	case c.wrong:
+		for _, p := range c.gave {
+			h.doubt[p]++
+			if c.alone {
+				h.shun[p] = now.Add(blobShun)
+			}
+		}
 		h.until = now.Add(backoff(blobAgain, blobRetryAt, h.times))
+	case len(c.gave) > 0:
+		h.times = 0
+		h.until = now.Add(blobAgain)
 	default:
 		h.until = now.Add(backoff(blobRetry, blobRetryAt, h.times))
 	}
@@ -152,8 +156,8 @@ func (e *Engine) fetchBlob(ctx context.Context, ref protocol.BlobRef, peers []pe
 	for i := 0; i < len(peers) && w.Have() < ref.Size && ctx.Err() == nil; {
 		p, before := peers[i], w.Have()
 		full, err := e.askBlob(ctx, p, ref, w)
-		if w.Have() > before && !slices.Contains(c.wrong, p) {
-			c.wrong = append(c.wrong, p)
+		if w.Have() > before && !slices.Contains(c.gave, p) {
+			c.gave = append(c.gave, p)
 		}
 		if isOffence(err) {
 			e.offence(p, err.Error())
@@ -166,19 +170,21 @@ func (e *Engine) fetchBlob(ctx context.Context, ref protocol.BlobRef, peers []pe
 			i++
 		}
 	}
+	c.alone = fresh && len(c.gave) == 1
 	if w.Have() < ref.Size || ctx.Err() != nil {
-		return catch{}
+		return c
 	}
 	err = w.Commit()
 	switch {
 	case err == nil:
-		return catch{whole: true}
-	case !errors.Is(err, ErrWrongBlob):
+		c.whole = true
+	case errors.Is(err, ErrWrongBlob):
+		if c.wrong = true; c.alone {
+			e.offence(c.gave[0], "it gave a blob that is not what its hash names")
+		}
+	default:
 		e.opt.Log.Warn("cannot keep a blob", "err", err)
 		return catch{}
-	}
-	if c.alone = fresh && len(c.wrong) == 1; c.alone {
-		e.offence(c.wrong[0], "it gave a blob that is not what its hash names")
 	}
 	return c
 }

@@ -14,18 +14,19 @@ import (
 	"github.com/entente-network/entente/protocol"
 )
 
-// A peer may be slow, as a link can be, but not slower than minPace bytes a second, counted from slowStart on.
+// How long a peer may take for one answer, however regularly its frames come. An answer to a range or blob request that is
+// cut off counts as far as it came, so that a slow link is only slow.
 const (
-	slowStart = 30 * time.Second
-	minPace   = 2 << 10
+	rangeTime  = time.Minute
+	answerTime = 5 * time.Minute
 )
 
-// errStall says that a peer took longer than it may.
-var errStall = errors.New("the peer is too slow, or does not answer")
+// errSlow says that an answer was cut off for its slowness.
+var errSlow = errors.New("the peer takes too long for its answer")
 
 func isStall(err error) bool {
 	var t interface{ Timeout() bool } // stream multiplexers have errors of their own for a deadline
-	return errors.Is(err, errStall) || errors.As(err, &t) && t.Timeout()
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // isOffence reports whether an error says that the peer broke the protocol.
@@ -38,8 +39,7 @@ type conversation struct {
 	s        network.Stream
 	r        *bufio.Reader
 	patience time.Duration
-	began    time.Time
-	got      int
+	until    time.Time // when it is cut off
 	stop     func() bool
 }
 
@@ -51,7 +51,10 @@ func (e *Engine) ask(ctx context.Context, p peer.ID, req *request) (*conversatio
 	if err != nil {
 		return nil, fmt.Errorf("opening a stream: %w", err)
 	}
-	c := &conversation{s: s, r: bufio.NewReaderSize(s, 16<<10), patience: e.opt.Patience, began: time.Now()}
+	c := &conversation{s: s, r: bufio.NewReaderSize(s, 16<<10), patience: e.opt.Patience, until: time.Now().Add(answerTime)}
+	if req.Kind == kindRange {
+		c.until = time.Now().Add(rangeTime)
+	}
 	c.stop = context.AfterFunc(ctx, func() { _ = s.Reset() })
 	data, err := appendFrame(nil, req)
 	if err == nil {
@@ -83,14 +86,13 @@ func (c *conversation) end(err error) {
 // frame reads the next frame.
 func (c *conversation) frame(most int) ([]byte, error) {
 	now := time.Now()
-	if d := now.Sub(c.began); d > slowStart && float64(c.got) < minPace*(d-slowStart).Seconds() {
-		return nil, errStall
+	if now.After(c.until) {
+		return nil, errSlow
 	}
 	if err := c.s.SetReadDeadline(now.Add(c.patience)); err != nil {
 		return nil, err
 	}
 	data, err := readFrame(c.r, most)
-	c.got += len(data)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // every answer says that it ends
 	}

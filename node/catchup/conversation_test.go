@@ -102,7 +102,7 @@ func newScript() *script {
 //	frontier p1 de=1..21/30!21-25 at=1..9    what a peer says, holes after the !
 //	hint de p1 40
 //	received 3
-//	answer 3 accepted=5 known=0 refused=0 waiting=0 bytes=5000 first=1 more | failed | wrong | local
+//	answer 3 accepted=5 known=0 refused=0 waiting=0 bytes=5000 first=1 more | slow | failed | wrong | local
 //	gone p1
 //	progress
 //	complete de 5..40
@@ -270,6 +270,8 @@ func (c *script) answer(args []string) (string, error) {
 			a.First = uint64(n)
 		case "more":
 			a.More = true
+		case "slow":
+			a.More, a.Slow = true, true
 		case "failed":
 			a.Outcome = Failed
 		case "wrong":

@@ -2,6 +2,7 @@ package catchup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,8 @@ func (e *Engine) fetch(ctx context.Context, r Request) {
 			why = err.Error()
 		}
 		e.offence(r.Peer, why)
+	case errors.Is(err, errSlow) && len(raws) > 0:
+		ans.More, ans.Slow = true, true
 	case err != nil:
 		ans.Outcome = Failed
 	}

@@ -216,7 +216,7 @@ func rescue(t *testing.T, why string, answer func(a *author) map[kind]func(*requ
 	t.Helper()
 	a := newAuthor(t, "a").write(t, 50)
 	mine := newMemory(a)
-	victim := newStation(t, mine, quick)
+	victim := newStation(t, mine, Options{})
 	evil := newStation(t, nil, Options{})
 	pretend(t, evil, answer(a))
 	meet(t, evil, victim)

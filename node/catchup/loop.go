@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxComparing = 4 // comparisons at a time
-	maxSources   = 8 // peers compared with while requests are on the way; more would bring the same news
-	perRound     = 3 // peers compared with in a round
+	maxComparing = 8                // comparisons at a time
+	maxSources   = 8                // peers compared with while requests are on the way: more would bring the same news
+	sourcesTime  = 30 * time.Second // but after this others are, for these may be slow
+	perRound     = 3                // peers compared with in a round
 	// A comparison takes up to three lists. Comparisons with one peer keep below what the peer's guard lets pass.
 	compareBurst  = 4
 	compareRefill = 10 * time.Second
@@ -31,10 +32,11 @@ type loop struct {
 	queue []peer.ID // waiting to be compared with
 	pokes map[protocol.FeedID]poke
 
-	comparing int
-	compared  int // since the last rest
-	nextRound time.Time
-	reported  [2]uint64
+	comparing  int
+	compared   int // since freshSince
+	freshSince time.Time
+	nextRound  time.Time
+	reported   [2]uint64
 
 	blobs chan blobNews
 }
@@ -153,10 +155,10 @@ func (l *loop) enqueue(p peer.ID) {
 
 // compareNext starts comparisons. While requests are on the way, a few peers are enough: later ones will have less news.
 func (l *loop) compareNext() {
-	if l.state.Idle() && l.comparing == 0 {
-		l.compared = 0
-	}
 	now := time.Now()
+	if l.state.Idle() && l.comparing == 0 || now.Sub(l.freshSince) > sourcesTime {
+		l.compared, l.freshSince = 0, now
+	}
 	l.queue = slices.DeleteFunc(l.queue, func(p peer.ID) bool {
 		pa := l.peers[p]
 		if pa == nil {

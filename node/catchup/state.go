@@ -141,7 +141,8 @@ type Answer struct {
 	Outcome Outcome
 	Report  Report
 	Bytes   int
-	More    bool   // the peer stopped at the limit of a page
+	More    bool   // the peer stopped at the limit of a page, or was cut off
+	Slow    bool   // it was cut off, for it took too long
 	First   uint64 // the oldest entry that the peer has, by its word; 0: not said
 }
 
@@ -335,7 +336,7 @@ func (e Answer) apply(s *State, now time.Time) {
 	case Wrong:
 		f.blame(fl.peer, now, pauseWrong, pauseWrongMax)
 	case Answered:
-		src.failed, src.proven = 0, src.proven || e.Report.Accepted > 0
+		src.failed, src.proven = 0, !e.Slow && (src.proven || e.Report.Accepted > 0)
 		f.judge(e, fl, now)
 	}
 }
