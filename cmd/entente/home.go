@@ -231,11 +231,3 @@ func writeFile(name string, mode os.FileMode, fill func(io.Writer) error) (err e
 	}
 	return f.Close()
 }
-
-// ctxErr makes the end by a person no error.
-func ctxErr(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}

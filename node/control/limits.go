@@ -10,7 +10,6 @@ const (
 	maxHeader   = 16 << 10 // bytes of a header, the query included
 	maxJSON     = 4 << 20  // bytes of a request of JSON
 	maxAnswer   = 16 << 20 // bytes of one JSON value in an answer
-	maxList     = 10_000   // messages that one search returns
 
 	headerTimeout = 5 * time.Second  // for a request's header
 	stallTimeout  = 30 * time.Second // for the other end to give or take the next bytes

@@ -26,12 +26,15 @@ type Server struct {
 	requests chan struct{} // a slot for each request at work
 	watches  chan struct{} // a slot for each watch
 	http     *http.Server
+	ending   context.Context // done when watches have to end
+	end      context.CancelFunc
 }
 
 // NewServer returns a server for the node of the home. The log gets no query, no title and no content.
 func NewServer(n *node.Node, home string, log *slog.Logger) *Server {
 	s := &Server{n: n, log: log, home: home, started: time.Now(),
 		requests: make(chan struct{}, maxRequests), watches: make(chan struct{}, maxWatches)}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerTimeout,
@@ -52,6 +55,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close ends all requests; watches end too. Requests at work get until ctx ends.
 func (s *Server) Close(ctx context.Context) error {
+	s.end()
 	if err := s.http.Shutdown(ctx); err == nil {
 		return nil
 	}
@@ -106,8 +110,12 @@ func (s *Server) limited(slots chan struct{}, h func(http.ResponseWriter, *http.
 			return
 		}
 		rc := http.NewResponseController(w)
+		// A connection keeps the deadlines of its last request.
+		if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil {
+			return
+		}
 		r.Body = &steady{ReadCloser: r.Body, rc: rc}
-		if err := h(w, r); err != nil {
+		if err := h(w, r); err != nil { // nothing was written yet
 			writeError(w, err)
 		}
 	})
@@ -159,16 +167,24 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", typeJSON)
-	_, err = w.Write(append(b, '\n'))
-	return err
+	writeWhole(w, typeJSON, http.StatusOK, append(b, '\n'))
+	return nil
 }
 
 func writeError(w http.ResponseWriter, err error) {
 	e := toError(err)
-	w.Header().Set("Content-Type", typeJSON)
-	w.WriteHeader(statuses[e.Code])
-	_ = json.NewEncoder(w).Encode(e)
+	writeWhole(w, typeJSON, statuses[e.Code], []byte(oneLine(e)+"\n"))
+}
+
+// writeWhole sends an answer that is in memory. A client that does not take it costs its connection; nobody is left to be
+// told.
+func writeWhole(w http.ResponseWriter, contentType string, status int, b []byte) {
+	if http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallTimeout)) != nil {
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
 }
 
 // toError classes an error of the node for programs and adds what to do next.

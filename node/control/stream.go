@@ -28,6 +28,9 @@ func (l *lineWriter) start() error {
 		return nil
 	}
 	l.begun = true
+	if err := l.rc.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+		return err
+	}
 	l.w.Header().Set("Content-Type", typeLines)
 	l.w.WriteHeader(http.StatusOK)
 	return l.rc.Flush()
@@ -54,9 +57,9 @@ func (l *lineWriter) write(v any) error {
 func (l *lineWriter) finish(err error) {
 	switch {
 	case err == nil:
-		l.start()
+		_ = l.start()
 	case l.begun:
-		l.write(toError(err))
+		_ = l.write(toError(err))
 	default:
 		writeError(l.w, err)
 	}
