@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/entente-network/entente/node/control"
@@ -37,13 +39,7 @@ makes sure by comparing the fingerprint with you.`,
 					_, err := p.out.writer().Write(b)
 					return err
 				}
-				if err := os.Remove(*out); err != nil && !os.IsNotExist(err) {
-					return err
-				}
-				err = writeFile(*out, 0o644, func(w io.Writer) error {
-					_, err := w.Write(b)
-					return err
-				})
+				err = replaceFile(*out, b)
 				if err == nil && p.json {
 					err = p.out.object(map[string]string{"file": *out})
 				}
@@ -51,4 +47,19 @@ makes sure by comparing the fingerprint with you.`,
 			})
 		}
 	},
+}
+
+// replaceFile writes a file whole, in the place of one that may be there.
+func replaceFile(name string, b []byte) error {
+	tmp := name + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeFile(tmp, 0o644, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}); err != nil {
+		return err
+	}
+	return os.Rename(tmp, name)
 }
