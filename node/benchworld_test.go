@@ -35,7 +35,7 @@ const roleEnv = "ENTENTE_BENCH_ROLE"
 type role func(home string, told *told) (any, error)
 
 var roles = map[string]role{
-	"serve": serve, "catch-up": catchUp, "start": start,
+	"serve": serve, "catch-up": catchUp, "start": start, "idle": idle, "crowd": crowd,
 }
 
 func TestMain(m *testing.M) {
