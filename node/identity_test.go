@@ -205,6 +205,10 @@ func TestRevokedBehindAPartition(t *testing.T) {
 		if v, err := pl.Node.Message(ids[0]); err != nil || v.Doubt != "" {
 			t.Errorf("pl doubts what at said: %+v, %v", v, err)
 		}
+		// The index of the message that made way is swept up by a repair.
+		if _, err := pl.Node.Fsck(t.Context(), true, nil); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

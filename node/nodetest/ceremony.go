@@ -65,19 +65,27 @@ func (t *Team) CopyTo(name string) *Team {
 	c := &Team{Name: name, ID: t.ID, Words: t.Words, Home: filepath.Join(filepath.Dir(t.Home), name), w: t.w, place: t.w.used}
 	t.w.used++
 	t.w.teams = append(t.w.teams, c)
-	c.CopyFrom(t.Home)
+	if err := copyDir(c.Home, t.Home); err != nil {
+		t.w.T.Fatalf("copying the home of %s: %v", t.Name, err)
+	}
 	return c
 }
 
-// CopyFrom fills the team's home, which is emptied before, with the files of another directory.
-func (t *Team) CopyFrom(dir string) {
+// CrashesOnDisk ends the team's node so that its disk holds what it held at this moment, as after a failure of the power:
+// nothing was closed in good order.
+func (t *Team) CrashesOnDisk() {
 	t.w.T.Helper()
-	err := os.RemoveAll(t.Home)
+	image := t.Home + ".image"
+	err := copyDir(image, t.Home)
+	t.Crashes()
 	if err == nil {
-		err = copyDir(t.Home, dir)
+		err = os.RemoveAll(t.Home)
+	}
+	if err == nil {
+		err = os.Rename(image, t.Home)
 	}
 	if err != nil {
-		t.w.T.Fatalf("copying a home to %s: %v", t.Name, err)
+		t.w.T.Fatalf("%s: keeping the image of its disk: %v", t.Name, err)
 	}
 }
 
