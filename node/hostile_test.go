@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -205,6 +206,72 @@ func TestHostileRequests(t *testing.T) {
 			if got, err := io.ReadAll(s); len(got) > 0 {
 				t.Errorf("at answers %x with %x, %v", words, got, err)
 			}
+		}
+	})
+}
+
+// mallory's node accepts every question of those who catch up, and either says nothing, or rubbish. at comes back from an
+// absence and asks mallory first as likely as de. It has everything soon.
+func TestHostileAnswers(t *testing.T) {
+	for i, c := range []struct {
+		name   string
+		answer func(s network.Stream)
+	}{
+		{"silence", func(s network.Stream) { _, _ = io.Copy(io.Discard, s) }},
+		{"rubbish", func(s network.Stream) {
+			_, _ = s.Write(bytes.Repeat([]byte{0x05, 0xa1, 0x01}, 1000))
+			_ = s.Close()
+		}},
+		{"no end", func(s network.Stream) {
+			for {
+				if _, err := s.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			withMallory(t, uint64(150+i), func(w *nodetest.World, at, de *nodetest.Team, m *nodetest.Peer) {
+				m.Host.SetStreamHandler(catchup.Protocol, func(s network.Stream) {
+					c.answer(s)
+					_ = s.Reset()
+				})
+				at.Leaves()
+				var ids []protocol.Hash
+				for i := range 10 {
+					ids = append(ids, de.Sends(tlp.Green, fmt.Sprint("while at is away ", i)))
+				}
+				at.Returns()
+				m.Connects(at)
+				start := time.Now()
+				at.HoldsAll(ids)
+				if took := time.Since(start); took > time.Minute {
+					t.Errorf("it took at %v", took)
+				}
+				w.Together(at, de)
+			})
+		})
+	}
+}
+
+// mallory signs that its feed reaches to a million million. at and de believe that messages are missing, which doctor says,
+// and go on.
+func TestHostileHeads(t *testing.T) {
+	withMallory(t, 160, func(w *nodetest.World, at, de *nodetest.Team, m *nodetest.Peer) {
+		raw, id := m.Says("the first of a million million")
+		m.Publishes(raw)
+		at.Holds(id)
+		st := m.Statement("")
+		e, err := protocol.Sign(&protocol.Heads{Team: st.Author, Node: st.Node, N: uint64(time.Now().UnixMilli()), Time: uint64(time.Now().Unix()),
+			Feeds: []protocol.Head{{Feed: protocol.FeedOf(st.Node, st.Audience), First: 1, Seq: 1e12, Hash: protocol.Hash(id)}}}, m.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Publishes(e.Encode())
+		at.Doctor("999999999999 messages of mallory are missing")
+		w.Wait(15 * time.Minute)
+		if s, err := at.Node.Status(); err != nil || s.Store.Messages != 1 {
+			t.Errorf("at holds %d messages, %v", s.Store.Messages, err)
 		}
 	})
 }

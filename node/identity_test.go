@@ -65,11 +65,17 @@ func stopped(t *testing.T, tm *nodetest.Team) bool {
 	return s.Stopped != ""
 }
 
-// The disk of at dies after six messages. It is restored from a copy that was made after the third, without the file of heads.
-// The restored node does not sign, fetches its own lost messages, and speaks again with a new key that an officer certified.
+// The disk of at dies after six messages. It is restored from a copy that was made after the third: a backup, without the file
+// of heads, or an image of the whole machine, which only its colleagues can tell from the true one. The restored node does not sign, fetches its own lost messages, and speaks again with a new key that an officer certified.
 // What the old key said stays readable; what it says now is refused everywhere, whatever time it claims.
 func TestRestored(t *testing.T) {
-	nodetest.Run(t, 11, []string{"at", "de", "pl", "cz"}, func(w *nodetest.World) {
+	t.Run("a backup", func(t *testing.T) { restored(t, 11, false) })
+	t.Run("an image", func(t *testing.T) { restored(t, 17, true) })
+}
+
+func restored(t *testing.T, seed uint64, withHeads bool) {
+	t.Helper()
+	nodetest.Run(t, seed, []string{"at", "de", "pl", "cz"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de, pl, cz := w.As("at"), w.As("de"), w.As("pl"), w.As("cz")
 		var ids []protocol.Hash
@@ -82,8 +88,10 @@ func TestRestored(t *testing.T) {
 		say(3)
 		at.Leaves()
 		back := at.CopyTo("restored")
-		if err := os.Remove(filepath.Join(back.Home, "heads")); err != nil {
-			t.Fatal(err)
+		if !withHeads {
+			if err := os.Remove(filepath.Join(back.Home, "heads")); err != nil {
+				t.Fatal(err)
+			}
 		}
 		at.Returns()
 		w.Together(w.Teams()[:4]...)
