@@ -28,6 +28,8 @@ type Founding struct {
 	Passphrase string // of the root and the officer key
 	UnlockFile string // where the unlock secret goes; "": DefaultUnlockFile in the home
 	WorkFactor int    // of the passphrase; 0: seal.DefaultWorkFactor
+	// UnlockPassphrase, if not empty, stands in the place of an unlock file: a person types it whenever the node starts.
+	UnlockPassphrase string
 }
 
 // Founded is what a new team has to know.
@@ -35,7 +37,7 @@ type Founded struct {
 	Team          protocol.TeamID
 	RecoveryWords string // kept nowhere: to be written down now
 	RootFile      string // to be carried away
-	UnlockFile    string
+	UnlockFile    string // "" with a typed passphrase
 }
 
 // DefaultUnlockFile returns where a home's unlock secret lies if nobody moved it.
@@ -84,9 +86,18 @@ func Found(f Founding, now time.Time) (_ *Founded, err error) {
 			_ = os.Remove(configPath(f.Home))
 		}
 	}()
-	unlock, err := keyring.CreateUnlockFile(made.UnlockFile)
-	if err != nil {
-		return nil, err
+	var unlock keyring.Unlock
+	if f.UnlockPassphrase != "" {
+		unlock, made.UnlockFile = keyring.UnlockPassphrase(f.UnlockPassphrase), ""
+	} else {
+		if unlock, err = keyring.CreateUnlockFile(made.UnlockFile); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				_ = os.Remove(made.UnlockFile)
+			}
+		}()
 	}
 	ring, err := keyring.Create(keys, unlock, f.WorkFactor)
 	if err != nil {

@@ -20,7 +20,9 @@ import (
 func (p *program) keysDir() string    { return filepath.Join(p.home, "keys") }
 func (p *program) unlockPath() string { return filepath.Join(p.home, "unlock") }
 
+// unlockFlag declares the flags of a command that may have to open the home itself.
 func (p *program) unlockFlag(fs *flag.FlagSet) {
+	p.passphraseFlag(fs)
 	fs.StringVar(&p.unlockFile, "unlock-file", "", "the unlock secret is in `FILE` (default: the service manager's credential, or HOME/unlock)")
 }
 
@@ -42,7 +44,7 @@ func (p *program) unlock() (keyring.Unlock, error) {
 		return keyring.Unlock{}, withHint(errors.New("the unlock secret that opens this node's keys was not found"),
 			"name its file with --unlock-file, or put it back at %s", p.unlockPath())
 	}
-	b, err := p.askSecret("Passphrase to unlock the node: ")
+	b, err := p.passphrase("unlocking the node")
 	if err != nil {
 		return keyring.Unlock{}, err
 	}

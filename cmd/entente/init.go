@@ -35,6 +35,7 @@ entente init --name CERT-EXAMPLE --country XA --listen /ip4/0.0.0.0/udp/4747/qui
 		fs.Var(&listen, "listen", "listen on `MULTIADDR`; may be repeated (default: port 4747, QUIC and TCP, all addresses)")
 		fs.Var(&advertise, "advertise", "tell others to reach this node at `MULTIADDR`; may be repeated")
 		fs.StringVar(&p.unlockFile, "unlock-file", "", "write the unlock secret to `FILE`, best on another medium (default HOME/unlock)")
+		typed := fs.Bool("unlock-typed", false, "no unlock file: a person types a passphrase whenever the node starts")
 		p.passphraseFlag(fs)
 		return func(ctx context.Context, p *program, args []string) error {
 			if err := wantArgs(args, 0, 0, "init"); err != nil {
@@ -42,18 +43,20 @@ entente init --name CERT-EXAMPLE --country XA --listen /ip4/0.0.0.0/udp/4747/qui
 			}
 			f.Home, f.Listen, f.Advertise, f.WorkFactor = p.home, listen, advertise, testOnlyWorkFactor
 			f.UnlockFile = p.unlockFile
-			return initTeam(p, f)
+			return initTeam(p, f, *typed)
 		}
 	},
 }
 
-func initTeam(p *program, f node.Founding) error {
+func initTeam(p *program, f node.Founding, typed bool) error {
 	f.Country = strings.ToUpper(f.Country)
 	switch {
 	case f.Name == "":
 		return usagef("--name is missing: the team's short name, such as CERT-EXAMPLE")
 	case !protocol.IsCountry(f.Country):
 		return usagef("--country %q: want the two letters of ISO 3166-1, such as AT", f.Country)
+	case typed && f.UnlockFile != "":
+		return usagef("--unlock-file and --unlock-typed exclude each other")
 	}
 	if f.Officer == "" {
 		f.Officer = p.who()
@@ -69,6 +72,12 @@ func initTeam(p *program, f node.Founding) error {
 		return err
 	}
 	f.Passphrase = string(pass)
+	if typed {
+		if pass, err = p.newPassphrase("unlocking the node at each start"); err != nil {
+			return err
+		}
+		f.UnlockPassphrase = string(pass)
+	}
 	done, err := node.Found(f, time.Now())
 	if err != nil {
 		return err
@@ -87,7 +96,9 @@ func initTeam(p *program, f node.Founding) error {
 	p.showWords(done.RecoveryWords)
 	p.sayf("Then:")
 	p.sayf("  - move %s to a stick in a safe: the node does not need it", done.RootFile)
-	p.sayf("  - copy %s to a place where no copy of this disk is: it opens the node's keys", done.UnlockFile)
+	if done.UnlockFile != "" {
+		p.sayf("  - copy %s to a place where no copy of this disk is: it opens the node's keys", done.UnlockFile)
+	}
 	p.sayf("  - start the node: entente run%s", p.homeFlag())
 	return nil
 }
@@ -102,7 +113,7 @@ type founded struct {
 	Officer       string          `json:"officer"`
 	Home          string          `json:"home"`
 	RootFile      string          `json:"root_file"`   // to be carried away
-	UnlockFile    string          `json:"unlock_file"` // opens the node's keys
+	UnlockFile    string          `json:"unlock_file"` // opens the node's keys; "": typed
 }
 
 // numbered prints words with their places.

@@ -20,6 +20,9 @@ const minPassphrase = 8
 const maxPassphraseFile = 4096
 
 func (p *program) passphraseFlag(fs *flag.FlagSet) {
+	if fs.Lookup("passphrase-file") != nil {
+		return
+	}
 	fs.StringVar(&p.passphraseFile, "passphrase-file", "", "read the passphrase from the first line of `FILE` (also ENTENTE_PASSPHRASE)")
 }
 
