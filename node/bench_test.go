@@ -30,7 +30,8 @@ type signed struct {
 type caughtUp struct {
 	Seconds   float64 // from the connection's start until all are accepted
 	Indexed   int     // messages that were searchable by then
-	IndexSecs float64 // from then until all are
+	Later     int     // messages that became searchable after that
+	IndexSecs float64 // in so many seconds, at most indexFor
 	CPU       float64 // seconds of processor time until all are accepted
 	BaseKiB   int     // anonymous memory before
 	PeakKiB   int     // the most of it
@@ -85,7 +86,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.ReportMetric(got.CPU/float64(count)*1e6, "cpu-µs/msg")
 		b.ReportMetric(float64(got.PeakKiB-got.BaseKiB)/1024, "rss-growth-MiB")
 		b.ReportMetric(float64(got.Indexed), "indexed-meanwhile")
-		b.ReportMetric(float64(count-got.Indexed)/got.IndexSecs, "indexed/s")
+		b.ReportMetric(float64(got.Later)/got.IndexSecs, "indexed/s")
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -104,7 +105,10 @@ func verifyRates(b *testing.B, ms []signed) (wall, cpu float64) {
 	return n / time.Since(at).Seconds(), n / (cpuSeconds() - used)
 }
 
-// catchUp starts the node of a home and measures until everything is here and searchable.
+// indexFor is how long indexing is measured.
+const indexFor = time.Minute
+
+// catchUp starts the node of a home and measures until everything is here, and how fast it becomes searchable.
 func catchUp(home string, _ *told) (any, error) {
 	count := uint64(benchSize("ENTENTE_BENCH_MESSAGES", 0, 0))
 	n, closing, err := openNode(home)
@@ -140,11 +144,13 @@ func catchUp(home string, _ *told) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if first {
-			got.Indexed = int(count - s.Store.Pending)
+		if indexed := int(count - s.Store.Pending); first {
+			got.Indexed = indexed
+		} else {
+			got.Later = indexed - got.Indexed
 		}
 		got.PeakKiB = max(got.PeakKiB, statusKiB("RssAnon"))
-		if s.Store.Pending == 0 {
+		if s.Store.Pending == 0 || time.Since(at) > indexFor {
 			break
 		}
 		<-tick.C
@@ -168,7 +174,8 @@ func profile(name string) error {
 }
 
 // BenchmarkStart measures the work from opening a home to a node that accepts connections, with few and with many messages
-// in the store. It must not grow with their number.
+// in the store. It must not grow with their number. What is left is the opening of table files, of which there is one for each
+// 8 MB; they are read through after the start, which is part of the processor time here (cpu-ratio) and not of the time.
 func BenchmarkStart(b *testing.B) {
 	sizes := []int{1000, benchSize("ENTENTE_BENCH_MESSAGES", 100_000, 10_000)}
 	var homes []string
@@ -180,7 +187,7 @@ func BenchmarkStart(b *testing.B) {
 		index(b, home)
 		homes = append(homes, home)
 	}
-	var times, cpus, reads [2][]float64
+	var times, cpus [2][]float64
 	for b.Loop() {
 		for range 5 {
 			for i, home := range homes {
@@ -188,7 +195,7 @@ func BenchmarkStart(b *testing.B) {
 				var got started
 				c.answer(&got)
 				c.end()
-				times[i], cpus[i], reads[i] = append(times[i], got.Seconds), append(cpus[i], got.CPU), append(reads[i], float64(got.Read))
+				times[i], cpus[i] = append(times[i], got.Seconds), append(cpus[i], got.CPU)
 			}
 		}
 	}
@@ -196,8 +203,6 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(median(times[1])*1e3, "ms-many")
 	b.ReportMetric(median(times[1])/median(times[0]), "ratio")
 	b.ReportMetric(median(cpus[1])/median(cpus[0]), "cpu-ratio")
-	b.ReportMetric(median(reads[0])/1024, "read-KiB-few")
-	b.ReportMetric(median(reads[1])/1024, "read-KiB-many")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -207,14 +212,11 @@ func median(xs []float64) float64 {
 }
 
 // started is what a start costs.
-type started struct {
-	Seconds, CPU float64
-	Read         int // bytes read by system calls
-}
+type started struct{ Seconds, CPU float64 }
 
 // start measures how long a node takes to get ready.
 func start(home string, _ *told) (any, error) {
-	at, cpu, read := time.Now(), cpuSeconds(), procNumber("/proc/self/io", "rchar")
+	at, cpu := time.Now(), cpuSeconds()
 	n, closing, err := openNode(home)
 	if err != nil {
 		return nil, err
@@ -222,7 +224,7 @@ func start(home string, _ *told) (any, error) {
 	if err := n.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, closing())
 	}
-	return started{time.Since(at).Seconds(), cpuSeconds() - cpu, procNumber("/proc/self/io", "rchar") - read}, closing()
+	return started{time.Since(at).Seconds(), cpuSeconds() - cpu}, closing()
 }
 
 // BenchmarkBinary builds the program as it is released and reports its size, which must be below 40 MB.

@@ -103,6 +103,7 @@ func idle(home string, told *told) (any, error) {
 	}
 	got.CPU = (cpuSeconds() - cpu) / time.Since(at).Seconds()
 	got.QuietKiB = statusKiB("RssAnon")
+	got.PeakKiB = max(got.PeakKiB, got.QuietKiB)
 	if s, err = n.Status(); err != nil {
 		return nil, err
 	}

@@ -370,10 +370,8 @@ func benchText(i int) []byte {
 }
 
 // statusKiB returns a field of /proc/self/status, such as RssAnon, in KiB; 0 where there is none.
-func statusKiB(field string) int { return procNumber("/proc/self/status", field) }
-
-func procNumber(file, field string) int {
-	f, err := os.ReadFile(file)
+func statusKiB(field string) int {
+	f, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
