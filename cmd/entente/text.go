@@ -23,10 +23,8 @@ func plain(s string, lines bool) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// printable reports whether a terminal shows r and does nothing else.
-func printable(r rune) bool {
-	return r == ' ' || unicode.IsPrint(r) || r == '\u00a0' || r == '\u3000'
-}
+// printable reports whether a terminal shows r and does nothing else. All spaces of one line do.
+func printable(r rune) bool { return unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) }
 
 // shorten cuts s to at most n characters.
 func shorten(s string, n int) string {

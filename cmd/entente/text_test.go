@@ -17,6 +17,7 @@ import (
 func TestPlain(t *testing.T) {
 	for _, tc := range []struct{ in, line, text string }{
 		{"CERT-Österreich ⚠ 日本", "CERT-Österreich ⚠ 日本", "CERT-Österreich ⚠ 日本"},
+		{"a\u00a0b\u202fc\u3000d", "a\u00a0b\u202fc\u3000d", "a\u00a0b\u202fc\u3000d"},
 		{"a\x1b[31mb", "a\uFFFD[31mb", "a\uFFFD[31mb"},
 		{"a\x07\x08\x7fb", "a\uFFFD\uFFFD\uFFFDb", "a\uFFFD\uFFFD\uFFFDb"},
 		{"a\u009b2Jb", "a\uFFFD2Jb", "a\uFFFD2Jb"},
