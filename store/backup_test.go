@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -140,8 +142,16 @@ func TestWrongKeys(t *testing.T) {
 		t.Fatal("with other keys: got no error")
 	}
 	s = openTest(t, dir, Options{})
-	if got := ids(t, s, Query{}); len(got) != 3 {
-		t.Errorf("got %d messages, want 3", len(got))
+	if _, err := Open(dir, newTestKeys("test"), Options{}); err == nil {
+		t.Fatal("while it is open: got no error")
+	}
+	mustAccept(t, s, a.entries(1)...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, dir, Options{})
+	if got := ids(t, s, Query{}); len(got) != 4 {
+		t.Errorf("got %d messages, want 4", len(got))
 	}
 }
 
@@ -213,4 +223,36 @@ func TestMigrate(t *testing.T) {
 	if _, err := Open(dir, newTestKeys("test"), Options{}); !errors.Is(err, ErrSchema) {
 		t.Errorf("a newer store: got %v, want ErrSchema", err)
 	}
+}
+
+// Whatever the bytes are, reading a backup ends, in little memory.
+func FuzzBackupReader(f *testing.F) {
+	s, err := OpenMemory(newTestKeys("test"), Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := newAuthor(f, "at")
+	mustAccept(f, s, a.entries(2)...)
+	var b bytes.Buffer
+	if err := errors.Join(s.Backup(f.Context(), &b), s.Close()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes()[len(backupMagic)+8:])
+	f.Add([]byte{1, 1, 'c', 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := &hashReader{r: bufio.NewReader(bytes.NewReader(data)), h: sha256.New()}
+		for n := 0; ; n++ {
+			k, v, err := in.entry()
+			if err != nil {
+				if !errors.Is(err, errEnd) && !errors.Is(err, errCut) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if n > len(data) || keyLengths[k[0]] != len(k) || len(v) > maxBackupValue {
+				t.Errorf("entry %d: a key of %d bytes, a value of %d", n, len(k), len(v))
+			}
+		}
+	})
 }

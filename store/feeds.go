@@ -350,18 +350,28 @@ func (s *Store) checkTails() error {
 		}
 		var bad []uint64
 		err = s.view(func(t *tx) error {
-			for seq := f.x.Max; seq >= f.x.First && seq > 0; seq-- {
-				if seq < f.x.Next || t.has(parcelKey(f.feed, seq)) {
-					if _, err := t.held(f.feed, seq, c); err == nil {
-						break
-					}
-					bad = append(bad, seq)
+			err := t.scan(key(kParcel, f.feed), nil, scanOptions{reverse: true}, func(item *badger.Item) (bool, error) {
+				if len(item.Key()) != keyLengths[kParcel] {
+					return true, nil
 				}
+				seq := numAt(item.Key(), 33)
+				if seq < f.x.Next {
+					return false, nil
+				}
+				if _, err := t.held(f.feed, seq, c); err == nil {
+					return false, nil
+				}
+				bad = append(bad, seq)
+				return true, nil
+			})
+			if err != nil {
+				return err
 			}
-			if len(bad) == 0 && f.x.Max >= f.x.Next && f.x.Next > f.x.First {
-				if _, err := t.held(f.feed, f.x.Next-1, c); err != nil {
-					bad = append(bad, f.x.Next-1)
+			for seq := f.x.Next - 1; seq >= f.x.First && seq > 0; seq-- {
+				if _, err := t.held(f.feed, seq, c); err == nil {
+					break
 				}
+				bad = append(bad, seq)
 			}
 			if t.has(parcelKey(f.feed, f.x.Next)) {
 				s.later(f.feed)

@@ -23,7 +23,7 @@ func (ck *check) parcel(item *badger.Item, k []byte) error {
 		}
 	}
 	where := fmt.Sprintf("entry %d of feed %s", seq, feed)
-	hole := func(t *tx) error { return t.mend(feed, []uint64{seq}, true) }
+	hole := func(t *tx) error { return t.mend(feed, []uint64{seq}, false) }
 	if ck.aud == nil {
 		return ck.found("damaged", where+": its audience is not known", func(t *tx) error {
 			t.c.Parcels -= min(t.c.Parcels, 1)
@@ -63,8 +63,9 @@ func (ck *check) parcel(item *badger.Item, k []byte) error {
 	if h.n == 0 {
 		return nil
 	}
-	if _, err := ck.placeN(h.n); err != nil {
-		return ck.found("message", where+" has lost its message", hole)
+	pl := place{n: h.n, aud: short(ck.x.Tag), feed: feed, seq: seq}
+	if !ck.has(pl.key()) {
+		return ck.found("message", where+" has lost its message", func(t *tx) error { return t.restore(pl) })
 	}
 	return nil
 }

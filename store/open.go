@@ -61,16 +61,18 @@ func open(dir string, opt badger.Options, k Keys, o Options) (_ *Store, err erro
 	if testOnlyTune != nil {
 		opt = testOnlyTune(opt)
 	}
+	var running *os.File
 	bad, unclean := 0, false
 	if dir != "" {
-		running := filepath.Join(dir, runningFile)
-		if _, err := os.Stat(running); err == nil {
-			unclean = true
+		if running, unclean, err = claim(dir); err != nil {
+			return nil, fmt.Errorf("opening the store: %w", err)
 		}
-		if bad, err = checkTables(opt, unclean); err == nil {
-			err = os.WriteFile(running, nil, 0o600)
-		}
-		if err != nil {
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, release(running, false))
+			}
+		}()
+		if bad, err = checkTables(opt, unclean); err != nil {
 			return nil, fmt.Errorf("opening the store: %w", err)
 		}
 	}
@@ -79,7 +81,7 @@ func open(dir string, opt badger.Options, k Keys, o Options) (_ *Store, err erro
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	s := &Store{
-		db: db, keys: k, local: k.Local(), opt: o, dir: dir,
+		db: db, keys: k, local: k.Local(), opt: o, dir: dir, running: running,
 		queue: make(chan *acceptRequest, maxQueue), quit: make(chan struct{}), done: make(chan struct{}), idle: make(chan struct{}), verified: make(chan struct{}),
 		audiences: map[shortTag]protocol.Hash{}, ciphers: map[protocol.Hash]Cipher{}, writing: map[blobKey]bool{},
 	}
@@ -211,13 +213,11 @@ func (s *Store) Close() error {
 	<-s.done
 	<-s.verified
 	<-s.idle
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("closing the store: %w", err)
+	err := s.db.Close()
+	if err != nil {
+		err = fmt.Errorf("closing the store: %w", err)
 	}
-	if s.dir == "" || s.failed != nil {
-		return nil
-	}
-	return os.Remove(filepath.Join(s.dir, runningFile))
+	return errors.Join(err, release(s.running, err == nil && s.failed == nil))
 }
 
 // Stats says how much the store holds.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,8 @@ type Store struct {
 	local Cipher
 	opt   Options
 	dir   string // empty in memory
+
+	running *os.File // nil in memory
 
 	damaged atomic.Uint64
 

@@ -19,8 +19,42 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// runningFile is in the directory while the store is open, and stays if it did not end orderly.
+// runningFile is locked while the store is open. It has content from the opening to an orderly end.
 const runningFile = "running"
+
+// claim takes the directory for this process. unclean says that its last user did not end orderly.
+func claim(dir string) (f *os.File, unclean bool, err error) {
+	if f, err = os.OpenFile(filepath.Join(dir, runningFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, false, err
+	}
+	ok, err := lockFile(f)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s is in use by another process", dir)
+	}
+	if err == nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err == nil {
+			unclean = info.Size() > 0
+			_, err = f.WriteAt([]byte("open\n"), 0)
+		}
+	}
+	if err != nil {
+		return nil, false, errors.Join(err, f.Close())
+	}
+	return f, unclean, nil
+}
+
+// release gives the directory back. orderly says that nothing is left to mend.
+func release(f *os.File, orderly bool) error {
+	if f == nil {
+		return nil
+	}
+	var err error
+	if orderly {
+		err = f.Truncate(0)
+	}
+	return errors.Join(err, f.Close())
+}
 
 // Badger ends the process over a damaged table file, when it opens or when it compacts it; a block that it cannot read ends an
 // iteration as if nothing followed. So the files are looked at from outside.
