@@ -63,6 +63,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		}
 		sample = append(sample, signed{env, st, a.key.Public()})
 	})
+	index(b, server) // it would do so while it serves
 	b.Logf("prepared %d messages in %v", count, time.Since(at).Round(time.Millisecond))
 	for b.Loop() {
 		home, intro := found(b, "returning")
@@ -71,7 +72,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		s := play(b, "serve", server)
 		s.line()
 		wall, cpu := verifyRates(b, sample)
-		os.Setenv("ENTENTE_BENCH_MESSAGES", fmt.Sprint(count))
+		b.Setenv("ENTENTE_BENCH_MESSAGES", fmt.Sprint(count))
 		c := play(b, "catch-up", home)
 		var got caughtUp
 		c.answer(&got)
