@@ -530,6 +530,7 @@ func recordVectors() []vector {
 	onStatement("refs-65", "P-69", "65 references", func(s *Statement) { s.Refs = slices.Repeat([]Hash{Sum("x")}, 65) })
 	onStatement("sources-65", "P-69", "65 sources", func(s *Statement) { s.Sources = slices.Repeat([]Hash{Sum("x")}, 65) })
 	onStatement("ref-zero", "P-69", "a reference to nothing", func(s *Statement) { s.Refs = []Hash{{}} })
+	onStatement("source-zero", "P-69", "a source that is nothing", func(s *Statement) { s.Sources = []Hash{{}} })
 	onStatement("body-hash", "P-70", "a body that does not have its hash", func(s *Statement) { s.Body.Hash = Sum("x") })
 	onStatement("body-size", "P-70", "a body that does not have its size", func(s *Statement) { s.Body.Size++ })
 	onStatement("body-missing", "P-70", "a small body that is not inside", func(s *Statement) { s.Body.Inline = nil })
