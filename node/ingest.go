@@ -106,7 +106,11 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 		if err != nil {
 			return gossip.Reject
 		}
-		if info, _ := n.author(a.Team, a.Node); info.Team.IsZero() || !n.said.take(a.Node, n.now()) {
+		if info, _ := n.author(a.Team, a.Node); info.Team.IsZero() {
+			n.engine.PeerReady(from) // it came before the manifest that lists its node; see below
+			return gossip.Ignore
+		}
+		if !n.said.take(a.Node, n.now()) {
 			return gossip.Ignore
 		}
 	}
@@ -117,6 +121,9 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 		return gossip.Ignore
 	case blames(res[0].Err):
 		return gossip.Reject
+	case errors.Is(res[0].Err, trust.ErrMissing):
+		n.engine.PeerReady(from) // it overtook what it builds on; the topic will not bring it again, so it is fetched
+		return gossip.Ignore
 	case !res[0].Added || !n.spreadable(env):
 		return gossip.Ignore
 	}
@@ -152,11 +159,24 @@ func (n *Node) validateHeads(env *protocol.Envelope, from peer.ID) gossip.Verdic
 		return gossip.Ignore
 	case err != nil:
 		return gossip.Reject
+	case !news && !n.reached(h):
+		n.engine.Heard(h, from)
+		return gossip.Ignore
 	case !news:
 		return gossip.Ignore
 	}
 	n.engine.Heard(h, from)
 	return gossip.Accept
+}
+
+// reached reports whether everything is held that the heads speak of.
+func (n *Node) reached(h *protocol.Heads) bool {
+	for _, f := range h.Feeds {
+		if !n.extents.has(f.Feed, f.Seq) {
+			return false
+		}
+	}
+	return true
 }
 
 // takeHeads verifies an author's word on its feeds and keeps it if it is newer than the last one.

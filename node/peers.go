@@ -103,7 +103,7 @@ func (n *Node) dialLoop(ctx context.Context) {
 			}
 			due := false
 			n.peers.update(p, func(i *peerInfo) {
-				if due = !i.dialing && !now.Before(i.nextDial); due {
+				if due = !i.dialing && (!now.Before(i.nextDial) || i.nextDial.Sub(now) > 2*maxBackoff); due { // or the clock was set back
 					i.dialing = true
 				}
 			})
@@ -193,6 +193,26 @@ func (n *Node) advertised() []string {
 	}
 	slices.Sort(outside)
 	return outside[:min(len(outside), protocol.MaxAddrs)]
+}
+
+// addressSeq returns the number of this node's next address record: greater than the last one's, also after a clock that was
+// ahead was set right.
+func (n *Node) addressSeq(now time.Time) uint64 {
+	seq := uint64(max(now.UnixMilli(), 1))
+	recs, err := n.st.TeamRecords(n.team, nil)
+	if err != nil {
+		return seq
+	}
+	for _, r := range recs {
+		e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord)
+		if err != nil || e.Type != protocol.TypeAddress {
+			continue
+		}
+		if a, err := protocol.Decode[protocol.Address](e); err == nil && a.Node == n.kid {
+			seq = max(seq, a.Seq+1)
+		}
+	}
+	return seq
 }
 
 // connectedPeer reports whether the node with these peer id bytes is connected and has greeted.

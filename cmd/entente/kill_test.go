@@ -49,8 +49,10 @@ func TestKillNine(t *testing.T) {
 	w := newTrio(t)
 	docs := w.documents()
 	accepted := map[protocol.Hash]string{} // id to file
+	each := max(10, (len(docs)+rounds-1)/rounds) // so that all are sent, and every round has some
 	for round := range rounds {
-		from, to := round*len(docs)/rounds, (round+1)*len(docs)/rounds
+		from := round * each % len(docs)
+		to := min(from+each, len(docs))
 		late := round%3 == 2
 		if late { // the third one has something to catch up with when it comes
 			w.kill("c")
@@ -165,8 +167,12 @@ func (w *trio) run(home string, args ...string) {
 // start starts a node and waits until its socket answers.
 func (w *trio) start(home string) {
 	w.t.Helper()
-	cmd := w.command(home, "run")
-	log := &bytes.Buffer{}
+	cmd := w.command(home, "run", "--verbose")
+	log, err := os.OpenFile(filepath.Join(w.dir, home+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -199,7 +205,8 @@ func (w *trio) until(what string, cond func(*control.Client) (bool, error), home
 		}
 		last = err
 	}
-	w.t.Fatalf("waited in vain for %s: %v", what, last)
+	log, _ := os.ReadFile(filepath.Join(w.dir, home+".log"))
+	w.t.Fatalf("waited in vain for %s: %v; its log ends in:\n%s", what, last, log[max(0, len(log)-8000):])
 }
 
 // documents returns the paths of what is sent.
@@ -264,14 +271,22 @@ func (w *trio) holds(home string, accepted map[protocol.Hash]string) {
 	w.t.Helper()
 	ctx := context.Background()
 	w.until(fmt.Sprintf("%s to hold %d messages", home, len(accepted)), func(c *control.Client) (bool, error) {
-		missing := len(accepted)
+		missing, parts := len(accepted), 0
 		err := c.Inbox(ctx, control.Query{}, func(m control.Message) error {
-			if _, ok := accepted[m.ID]; ok && m.Complete {
+			if _, ok := accepted[m.ID]; ok {
 				missing--
+				if !m.Complete {
+					parts++
+				}
 			}
 			return nil
 		})
-		return missing == 0 && err == nil, fmt.Errorf("%d are missing, %w", missing, err)
+		if err != nil || missing+parts == 0 {
+			return err == nil, err
+		}
+		said := ""
+		_ = c.Doctor(ctx, "", func(f control.Finding) error { said += "\n" + f.Level + " " + f.Text; return nil })
+		return false, fmt.Errorf("%d are missing, %d not whole; doctor: %s", missing, parts, said)
 	}, home)
 	w.until(home+" to be checked", func(c *control.Client) (bool, error) {
 		seen := map[protocol.Hash]bool{}

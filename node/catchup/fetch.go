@@ -202,6 +202,7 @@ func (e *Engine) takeHeads(ctx context.Context, p peer.ID, raw []byte) error {
 	}
 	if h != nil {
 		e.post(func(l *loop) { l.step(Word{h}) })
+		e.Heard(h, p) // it may be newer than the peer's list of what it holds
 	}
 	return nil
 }
@@ -270,26 +271,30 @@ func (s *snapshots) get(b Backend) ([]Entry, error) {
 	if !s.at.IsZero() && time.Since(s.at) < snapshotAge {
 		return s.list, nil
 	}
+	heads := map[protocol.KID]uint64{} // before the extents, so that no heads speak of more than the list does
+	var words []*protocol.Heads
+	err := b.Heads(func(h *protocol.Heads) {
+		heads[h.Node] = h.N
+		words = append(words, h)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing heads: %w", err)
+	}
 	xs, err := b.Extents()
 	if err != nil {
 		return nil, fmt.Errorf("listing what is held: %w", err)
 	}
-	heads := map[protocol.KID]uint64{}
 	held := map[protocol.FeedID]bool{}
 	for _, x := range xs {
 		held[x.Feed] = true
 	}
-	err = b.Heads(func(h *protocol.Heads) {
-		heads[h.Node] = h.N
+	for _, h := range words {
 		for _, f := range h.Feeds {
 			if !held[f.Feed] { // so that others learn of heads without entries
 				held[f.Feed] = true
 				xs = append(xs, Extent{Team: h.Team, Node: h.Node, Feed: f.Feed, First: f.First, Next: f.First})
 			}
 		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing heads: %w", err)
 	}
 	list := make([]Entry, 0, len(xs))
 	for _, x := range xs {
