@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -28,10 +29,12 @@ func TestClockAhead(t *testing.T) {
 		at, de := w.As("at"), w.As("de")
 		de.Skew = 3 * 24 * time.Hour
 		de.Leaves()
+		de.Moves("/dns4/old.de.example/udp/4747/quic-v1")
 		de.Returns()
 		w.AllMeet()
 		id := de.Sends(tlp.Green, "news of the day after tomorrow")
 		w.Settle()
+		w.Until("at hears de's word", func() bool { return at.Knows(de).Nodes[0].Feed.Said == 1 })
 		v, err := at.Node.Message(id)
 		if err != nil {
 			t.Fatal(err)
@@ -49,8 +52,12 @@ func TestClockAhead(t *testing.T) {
 		de.Doctor("the clocks of at and of this node differ by 72h")
 		de.Skew = 0
 		de.Leaves()
+		de.Moves("/dns4/new.de.example/udp/4747/quic-v1")
 		de.Returns()
 		w.Together(w.Teams()...)
+		w.Until("at learns that de has moved", func() bool {
+			return slices.Contains(at.Knows(de).Nodes[0].Addrs, "/dns4/new.de.example/udp/4747/quic-v1")
+		})
 		now := de.Sends(tlp.Green, "the clock is right again")
 		at.Holds(now)
 		w.Until("at hears de's new word", func() bool { return at.Knows(de).Nodes[0].Feed.Said == 2 })

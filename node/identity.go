@@ -393,7 +393,7 @@ func (n *Node) signAddress(addrs []string) error {
 	if slices.Equal(info.Addrs, addrs) && info.AddrExpires.Sub(now) > 2*protocol.MaxAddressLife/3 {
 		return nil
 	}
-	e, err := protocol.Sign(&protocol.Address{Team: n.team, Node: n.kid, Seq: uint64(now.UnixMilli()), Addrs: addrs,
+	e, err := protocol.Sign(&protocol.Address{Team: n.team, Node: n.kid, Seq: n.addressSeq(now), Addrs: addrs,
 		Issued: uint64(now.Unix()), Expires: uint64(now.Add(protocol.MaxAddressLife - time.Hour).Unix())}, n.ring.NodeKey())
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -232,6 +233,14 @@ func (n *Node) ownHeads() ([]byte, error) {
 	now := n.now()
 	if s.heads != nil && s.headsExt.Next == ext.Next && s.headsExt.First == ext.First && now.Sub(s.headsAt) < headsFresh {
 		return s.heads, nil
+	}
+	if s.headsN == 0 { // the clock may have been ahead before the start
+		_, last, err := n.st.Heads(n.kid)
+		if err == nil {
+			s.headsN = last.N
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
 	}
 	s.headsN = max(s.headsN+1, uint64(now.UnixMilli()))
 	h := &protocol.Heads{Team: n.team, Node: n.kid, N: s.headsN, Time: uint64(now.Unix()),

@@ -71,6 +71,19 @@ func (t *Team) CopyTo(name string) *Team {
 	return c
 }
 
+// Moves makes the team's node, which must be stopped, tell others another address from its next start on.
+func (t *Team) Moves(addr string) {
+	t.w.T.Helper()
+	cfg, err := node.LoadConfig(t.Home)
+	if err == nil {
+		cfg.Advertise = []string{addr}
+		err = cfg.Save()
+	}
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+}
+
 // CrashesOnDisk ends the team's node so that its disk holds what it held at this moment, as after a failure of the power:
 // nothing was closed in good order.
 func (t *Team) CrashesOnDisk() {
