@@ -48,7 +48,7 @@ func TestKillNine(t *testing.T) {
 	dice := rand.New(rand.NewPCG(seed, 0))
 	w := newTrio(t)
 	docs := w.documents()
-	accepted := map[protocol.Hash]string{} // id to file
+	accepted := map[protocol.Hash]string{}       // id to file
 	each := max(10, (len(docs)+rounds-1)/rounds) // so that all are sent, and every round has some
 	for round := range rounds {
 		from := round * each % len(docs)
