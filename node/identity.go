@@ -96,6 +96,11 @@ func (n *Node) peerState(p peer.ID) (protocol.TeamID, trust.State) {
 func (n *Node) takeRecords(es ...*protocol.Envelope) ([]trust.Result, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.takeRecordsLocked(es)
+}
+
+// takeRecordsLocked is takeRecords for who holds n.mu.
+func (n *Node) takeRecordsLocked(es []*protocol.Envelope) ([]trust.Result, error) {
 	now := n.now()
 	res := n.book.AddAll(es, now)
 	if slices.ContainsFunc(res, func(r trust.Result) bool { return errors.Is(r.Err, trust.ErrFull) }) {
@@ -187,31 +192,40 @@ func (n *Node) AddTeam(armored []byte, by string) (TeamInfo, error) {
 		return TeamInfo{}, &RefusedError{Rule: "introduction", Reason: err.Error(),
 			Hint: "ask the team to send its introduction again; nothing was changed"}
 	}
-	n.mu.RLock()
-	_, err = n.book.CheckIntroduction(es, b.Team, n.now())
-	n.mu.RUnlock()
-	if err != nil {
-		return TeamInfo{}, &RefusedError{Rule: "introduction", Reason: err.Error(),
-			Hint: "nothing was changed; call the team on a number that you know before you go on"}
-	}
 	if b.Team == n.team {
 		return TeamInfo{}, errors.New("this is your own team's introduction: hand it to others")
 	}
-	if err := n.act(trust.OwnAct{Team: b.Team, Kind: trust.ActAdded, At: n.now(), By: by}); err != nil {
-		return TeamInfo{}, err
-	}
-	// What CheckIntroduction found good in itself may still be older than what is known already.
-	if _, err := n.takeRecords(es...); err != nil {
+	if err := n.introduce(b.Team, es, by); err != nil {
 		return TeamInfo{}, err
 	}
 	n.spreadTeam(b.Team)
 	return n.Team(b.Team.String())
 }
 
+// introduce checks a whole introduction and takes it in, in one go.
+func (n *Node) introduce(team protocol.TeamID, es []*protocol.Envelope, by string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, err := n.book.CheckIntroduction(es, team, n.now()); err != nil {
+		return &RefusedError{Rule: "introduction", Reason: err.Error(),
+			Hint: "nothing was changed; call the team on a number that you know before you go on"}
+	}
+	if err := n.actLocked(trust.OwnAct{Team: team, Kind: trust.ActAdded, At: n.now(), By: by}); err != nil {
+		return err
+	}
+	// What CheckIntroduction found good in itself may still be older than what is known already.
+	_, err := n.takeRecordsLocked(es)
+	return err
+}
+
 // act keeps a decision of a person of this team and applies it.
 func (n *Node) act(a trust.OwnAct) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.actLocked(a)
+}
+
+func (n *Node) actLocked(a trust.OwnAct) error {
 	if err := n.st.PutAct(a); err != nil {
 		return err
 	}
