@@ -99,7 +99,7 @@ func TestStrangerGetsNothing(t *testing.T) {
 	evil := newStation(t, nil, Options{})
 	m := newMemory()
 	m.stranger = func(p peer.ID) bool { return p == evil.ID() }
-	gate := newStation(t, m, quick)
+	gate := newStation(t, m, Options{})
 	meet(t, evil, gate)
 	req, _ := appendFrame(nil, &request{Kind: kindFrontier, Digest: hash("d")})
 	if !isReset(attack(t, evil, gate, req)) {
@@ -151,7 +151,7 @@ func TestMalformedRequests(t *testing.T) {
 		"no cbor":   {3, 0xff, 0xff, 0xff},
 		"no kind":   {1, 0xa0},
 	} {
-		victim, evil := newStation(t, newMemory(), quick), newStation(t, nil, Options{})
+		victim, evil := newStation(t, newMemory(), Options{}), newStation(t, nil, Options{})
 		meet(t, evil, victim)
 		if !isReset(attack(t, evil, victim, data)) {
 			t.Errorf("%s: answered", name)
@@ -312,7 +312,7 @@ func TestNeverAnswers(t *testing.T) {
 func TestTruncatedAnswer(t *testing.T) {
 	a := newAuthor(t, "a").write(t, 50)
 	mine := newMemory(a)
-	victim, evil := newStation(t, mine, quick), newStation(t, nil, Options{})
+	victim, evil := newStation(t, mine, Options{}), newStation(t, nil, Options{})
 	pretend(t, evil, map[kind]func(*request, network.Stream){
 		kindFrontier: claims(a, 51),
 		kindRange: func(r *request, st network.Stream) {
@@ -340,7 +340,7 @@ func TestWrongBlob(t *testing.T) {
 	mine, has := newMemory(), newMemory()
 	mine.wanted = []protocol.BlobRef{ref}
 	has.blobs[ref.Hash] = b
-	victim, evil := newStation(t, mine, quick), newStation(t, nil, Options{})
+	victim, evil := newStation(t, mine, Options{}), newStation(t, nil, Options{})
 	wrong := make([]byte, MaxChunk)
 	pretend(t, evil, map[kind]func(*request, network.Stream){kindBlob: func(r *request, st network.Stream) {
 		for at := r.Offset; at < ref.Size; {
@@ -370,7 +370,7 @@ func TestEndlessBlob(t *testing.T) {
 	_, ref := blob(t, 100_000)
 	mine := newMemory()
 	mine.wanted = []protocol.BlobRef{ref}
-	victim, evil := newStation(t, mine, quick), newStation(t, nil, Options{})
+	victim, evil := newStation(t, mine, Options{}), newStation(t, nil, Options{})
 	pretend(t, evil, map[kind]func(*request, network.Stream){kindBlob: func(r *request, st network.Stream) {
 		tell(st, &blobPage{Size: ref.Size, Data: make([]byte, 50_000), More: true})
 		for range 100 {
