@@ -165,7 +165,7 @@ func (n *Node) afterBookChange() {
 	for p, was := range before {
 		is, still := n.admitted[p]
 		if was.community && !is.community {
-			n.wg.Go(func() { n.topic.Forget(p) }) // it waits for the router, which may be asking for admission
+			n.topic.Forget(p)
 		}
 		if !still {
 			n.wg.Go(func() { _ = n.host.Network().ClosePeer(p) })
@@ -173,7 +173,7 @@ func (n *Node) afterBookChange() {
 	}
 	for p, is := range n.admitted {
 		if was := before[p]; is.community && !was.community {
-			n.wg.Go(func() { n.topic.Remember(p) })
+			n.topic.Remember(p)
 			n.peers.dialNow(p)
 		}
 	}

@@ -40,18 +40,6 @@ func sign(t testing.TB, r Record, keys ...*PrivateKey) *Envelope {
 	return e
 }
 
-// raw signs a payload that Sign would refuse.
-func raw(t testing.TB, typ Type, payload []byte, keys ...*PrivateKey) *Envelope {
-	t.Helper()
-	e := &Envelope{Type: typ, Payload: payload}
-	for _, k := range keys {
-		if err := e.AddSignature(k); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return e
-}
-
 // An example is a valid record of a type, with the keys and the use that sign it.
 type example struct {
 	name   string

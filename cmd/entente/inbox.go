@@ -310,6 +310,9 @@ func (g *terminalGuard) finish() error {
 
 func showMessage(ctx context.Context, p *program, c *control.Client, m *control.Message) error {
 	o := p.out
+	if m.Doubt != "" {
+		o.linef("doubtful   %s", plainLine(m.Doubt))
+	}
 	if m.Quarantined != "" {
 		o.linef("held back  %s", plainLine(m.Quarantined))
 	}

@@ -14,7 +14,7 @@ func message(v *node.MessageView) Message {
 	m := Message{
 		ID: v.ID, Author: TeamRef{ID: v.Author, Name: v.AuthorName}, TLP: v.Label, Audience: audience(v.Audience), Kind: v.Kind,
 		Format: v.Format, Created: when(v.Created), Received: when(v.Received), Urgent: v.Urgent, Size: v.Size,
-		Complete: v.Complete, File: v.Name, N: v.N, Node: v.Node, Seq: v.Seq, Quarantined: v.Quarantined, Refs: v.Refs,
+		Complete: v.Complete, File: v.Name, N: v.N, Node: v.Node, Seq: v.Seq, Quarantined: v.Quarantined, Doubt: v.Doubt, Refs: v.Refs,
 		Supersedes: present(v.Supersedes), SupersededBy: present(v.SupersededBy),
 	}
 	if v.Quarantined == "" {

@@ -42,6 +42,7 @@ type Message struct {
 	Supersedes   *protocol.Hash  `json:"supersedes,omitempty"`
 	SupersededBy *protocol.Hash  `json:"superseded_by,omitempty"`
 	Quarantined  string          `json:"quarantined,omitempty"` // why it is held back
+	Doubt        string          `json:"doubt,omitempty"`       // why it is not believed any more: its node was revoked
 	Refs         []protocol.Hash `json:"refs,omitempty"`
 }
 
