@@ -246,6 +246,9 @@ func (n *Node) ingestLoop(ctx context.Context) {
 func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	out, err := n.st.Accept(entries)
 	n.trouble.set(err)
+	if errors.Is(err, store.ErrBroken) {
+		n.breakOnce.Do(func() { close(n.broken) })
+	}
 	if err != nil {
 		return nil, err
 	}

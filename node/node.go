@@ -43,9 +43,12 @@ type Node struct {
 	anchors anchors
 	said    pace    // what nodes said about themselves lately
 	trouble trouble // why nothing new is stored, if so
-	signer  signer
-	events  broadcast // a message was accepted, completed or superseded
-	dirty   broadcast // the index has work
+
+	breakOnce sync.Once
+	broken    chan struct{} // closed when the store takes nothing more until it is opened anew
+	signer    signer
+	events    broadcast // a message was accepted, completed or superseded
+	dirty     broadcast // the index has work
 	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
 	caughtAt atomic.Int64
 
@@ -80,7 +83,7 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{})}
 	n.peers.wake = make(chan struct{}, 1)
 	if err := n.load(); err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -180,7 +183,12 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-// Team returns the id of the node's own team.
+// Broken returns a channel that is closed when the store takes nothing in any more until it is opened anew, as after damage
+// to its files or a full disk in the middle of a write. The program then ends, and whoever manages it starts it again:
+// opening mends what can be mended, and the rest is fetched from peers.
+func (n *Node) Broken() <-chan struct{} { return n.broken }
+
+// TeamID returns the id of the node's own team.
 func (n *Node) TeamID() protocol.TeamID { return n.team }
 
 // A broadcast wakes everybody who waits for the next event.

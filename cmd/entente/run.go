@@ -85,6 +85,10 @@ func run(ctx context.Context, p *program, verbose bool) (err error) {
 	notify(p, "READY=1")
 	select {
 	case err = <-served:
+	case <-n.Broken():
+		notify(p, "STOPPING=1")
+		err = withHint(errors.New("the store takes nothing in any more: its files are damaged, or the disk is full"),
+			"free disk space if that is it, and start the node again: opening mends the store, and what is missing is fetched from others")
 	case <-ctx.Done():
 		notify(p, "STOPPING=1")
 		log.Info("ending")
