@@ -85,10 +85,22 @@ func (c Config) Save() error {
 		return err
 	}
 	tmp := configPath(c.Home) + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, configPath(c.Home))
+	_, err = f.Write(append(b, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, configPath(c.Home)); err != nil {
+		return err
+	}
+	dir, err := os.Open(c.Home)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (c Config) check() error {

@@ -53,7 +53,7 @@ func (x exchange) Extent(f protocol.FeedID) (catchup.Extent, bool, error) {
 }
 
 func (x exchange) extent(e store.Extent) (catchup.Extent, error) {
-	c := catchup.Extent{Team: e.Team, Node: e.Node, Feed: e.Feed, First: e.First, Next: e.Next, Head: e.Head, Max: e.Max}
+	c := catchup.Extent{Team: e.Team, Node: e.Node, Feed: e.Feed, First: e.First, Next: e.Next, Head: e.Head, Max: e.Max, Forked: e.Forked}
 	if e.Max < e.Next {
 		return c, x.unchained(&c)
 	}

@@ -52,8 +52,8 @@ const ManifestLife = protocol.MaxManifestLife - 24*time.Hour
 // Found makes a team in an empty home: a 1-of-1 root, one officer, one node, and a sealed recovery key of which only the
 // words exist. On an error nothing is left that looks like a team.
 func Found(f Founding, now time.Time) (_ *Founded, err error) {
-	if _, err := os.Stat(configPath(f.Home)); err == nil {
-		return nil, fmt.Errorf("%s holds a team already: nothing was changed; give another --home", f.Home)
+	if err := vacant(f.Home); err != nil {
+		return nil, err
 	}
 	if f.Passphrase == "" {
 		return nil, errors.New("the root and officer keys need a passphrase")
@@ -155,6 +155,16 @@ func newGuard(home string, k protocol.KID) error {
 		return err
 	}
 	return g.Close()
+}
+
+// vacant refuses a home in which anything of a team is left, so that nothing is written over it, or removed with what failed.
+func vacant(home string) error {
+	for _, name := range []string{"config.json", "keys", "store", "heads"} {
+		if _, err := os.Lstat(filepath.Join(home, name)); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s holds %s of a team already: nothing was changed; give another --home", home, name)
+		}
+	}
+	return nil
 }
 
 // foundingRecords signs a team's first root record, manifest, card and address.

@@ -115,27 +115,38 @@ func (n *Node) takeRecordsLocked(es []*protocol.Envelope) ([]trust.Result, error
 			}
 		}
 	}
-	changed := false
+	var drop []protocol.Hash
 	for i, r := range res {
-		if !r.Added {
-			continue
+		if r.Added {
+			n.unsaved = append(n.unsaved, es[i])
+			drop = append(drop, r.Drop...)
 		}
-		changed = true
-		team, err := trust.TeamOf(es[i])
+	}
+	if len(n.unsaved) == 0 {
+		return res, nil
+	}
+	n.afterBookChange()
+	// What the disk did not take stays first in line: until it is there nobody is told that it was.
+	for len(n.unsaved) > 0 {
+		e := n.unsaved[0]
+		team, err := trust.TeamOf(e)
 		if err != nil {
 			return nil, err
 		}
-		if err := n.st.PutRecord(team, es[i]); err != nil {
-			return nil, err
+		if err := n.st.PutRecord(team, e); err != nil {
+			return nil, fmt.Errorf("an identity record was not kept, and will be with the next one: %w", err)
 		}
-		if err := n.st.DeleteRecords(r.Drop...); err != nil {
-			return nil, err
-		}
+		n.unsaved = n.unsaved[1:]
 	}
-	if changed {
-		n.afterBookChange()
-	}
-	return res, nil
+	return res, n.st.DeleteRecords(drop...)
+}
+
+// knowsAddress reports whether the address record is no newer than the one held.
+func (n *Node) knowsAddress(a *protocol.Address) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	info, ok := n.book.NodeOf(a.Team, a.Node)
+	return ok && a.Expires <= uint64(max(info.AddrExpires.Unix(), 0)) && slices.Equal(info.Addrs, a.Addrs)
 }
 
 // spreadable says whether colleagues may be told of the record: only of teams that this team vouches for to them.
@@ -168,7 +179,7 @@ func (n *Node) afterBookChange() {
 			n.topic.Forget(p)
 		}
 		if !still {
-			n.wg.Go(func() { _ = n.host.Network().ClosePeer(p) })
+			n.spawn(func() { _ = n.host.Network().ClosePeer(p) })
 		}
 	}
 	for p, is := range n.admitted {
@@ -354,6 +365,11 @@ func (n *Node) AddOwnRecords(es []*protocol.Envelope) error {
 			return fmt.Errorf("a %s of another team", e.Type)
 		}
 	}
+	for _, e := range es {
+		if err := n.mayCut(e); err != nil {
+			return err
+		}
+	}
 	res, err := n.takeRecords(es...)
 	if err != nil {
 		return err
@@ -365,6 +381,24 @@ func (n *Node) AddOwnRecords(es []*protocol.Envelope) error {
 		n.publishRecord(es[i])
 	}
 	return n.signer.reconsider(n)
+}
+
+// mayCut refuses a cut-off that would void what this node said after it was drafted.
+func (n *Node) mayCut(e *protocol.Envelope) error {
+	if e.Type != protocol.TypeCutoff {
+		return nil
+	}
+	c, err := protocol.Decode[protocol.Cutoff](e)
+	if err != nil || c.Node != n.kid {
+		return err
+	}
+	n.signer.mu.Lock()
+	defer n.signer.mu.Unlock()
+	ext, held, err := n.st.Extent(c.Feed)
+	if err == nil && held && c.LastSeq < ext.Next-1 {
+		err = fmt.Errorf("this node sent message %d after the cut-off at %d was drafted: draft it again, so that it stays", ext.Next-1, c.LastSeq)
+	}
+	return err
 }
 
 // spreadTeam tells colleagues of everything known about a team, if they may be told.

@@ -106,11 +106,15 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 		if err != nil {
 			return gossip.Reject
 		}
-		if info, _ := n.author(a.Team, a.Node); info.Team.IsZero() {
+		info, _ := n.author(a.Team, a.Node)
+		if info.Team.IsZero() {
 			n.engine.PeerReady(from) // it came before the manifest that lists its node; see below
 			return gossip.Ignore
 		}
-		if !n.said.take(a.Node, n.now()) {
+		if env.VerifyNode(info.Node.Key) != nil {
+			return gossip.Reject
+		}
+		if n.knowsAddress(a) || !n.said.take(a.Node, n.now()) {
 			return gossip.Ignore
 		}
 	}
@@ -138,8 +142,8 @@ func (n *Node) validateParcel(env *protocol.Envelope, data []byte, from peer.ID)
 	case err != nil:
 		return gossip.Reject
 	}
-	if n.extents.has(e.Parcel.Feed, e.Parcel.Seq) {
-		return gossip.Ignore
+	if n.extents.has(e.Parcel.Feed, e.Parcel.Seq) || n.extents.forked(e.Parcel.Feed) {
+		return gossip.Ignore // of a feed with two branches, what belongs is found by comparing with others
 	}
 	if e.Node.Revoked {
 		return gossip.Ignore // what it said before its cut-off is fetched, where the chain can be checked
@@ -195,12 +199,12 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if h.Node == n.kid {
 		return h, false, nil // our own word, come back
 	}
-	if !n.said.take(h.Node, n.now()) {
-		return nil, false, errNotOurs
-	}
 	_, last, err := n.st.Heads(h.Node)
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
 		return h, false, err
+	}
+	if !n.said.take(h.Node, n.now()) {
+		return nil, false, errNotOurs
 	}
 	return h, true, n.st.PutHeads(env, h)
 }
@@ -323,6 +327,13 @@ func (c *extentCache) has(f protocol.FeedID, seq uint64) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return seq < c.m[f].Next
+}
+
+// forked reports whether the node said two things in one place.
+func (c *extentCache) forked(f protocol.FeedID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.m[f].Forked
 }
 
 // gapBefore reports whether something before the entry is missing.

@@ -67,6 +67,11 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 		n.mu.Lock()
 		n.afterBookChange()
 		n.mu.Unlock()
+		for _, p := range n.host.Network().Peers() {
+			if !n.admits(p) { // it passed the gate in the moment in which it was closed
+				n.spawn(func() { _ = n.host.Network().ClosePeer(p) })
+			}
+		}
 		if err := n.signAddress(n.advertised()); err != nil {
 			n.log.Warn("signing this node's addresses", "err", err)
 		}

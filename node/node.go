@@ -35,6 +35,8 @@ type Node struct {
 
 	mu   sync.RWMutex
 	book *trust.Book // guarded by mu
+	// unsaved are records in book that the disk did not take yet.
+	unsaved []*protocol.Envelope // guarded by mu
 	// admitted says of which team the nodes are that may connect. It is remade on every change of book.
 	admitted map[peer.ID]admission           // guarded by mu
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
@@ -60,10 +62,13 @@ type Node struct {
 	telling atomic.Bool   // a timer for that runs
 	peers   peerTable
 
-	started   atomic.Bool
+	started   atomic.Bool // Start was called
+	joined    atomic.Bool // Start succeeded: host, topic and engine are there
 	startedAt time.Time
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
+	ending    sync.Mutex
+	ended     bool // guarded by ending; Close has begun
 	progress  progress
 }
 
@@ -151,7 +156,17 @@ func (n *Node) Start(ctx context.Context) error {
 	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.engine.Run} {
 		n.wg.Go(func() { loop(ctx) })
 	}
+	n.joined.Store(true)
 	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for; after Close began, not at all.
+func (n *Node) spawn(f func()) {
+	n.ending.Lock()
+	defer n.ending.Unlock()
+	if !n.ended {
+		n.wg.Go(f)
+	}
 }
 
 func (n *Node) makeHost(key crypto.PrivKey) (host.Host, error) {
@@ -178,6 +193,9 @@ func (n *Node) Close() error {
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
+	n.ending.Lock()
+	n.ended = true
+	n.ending.Unlock()
 	n.wg.Wait()
 	errs = append(errs, n.signer.close(), n.st.Close())
 	return errors.Join(errs...)

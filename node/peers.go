@@ -17,6 +17,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/trust"
 )
 
 const (
@@ -115,7 +116,7 @@ func (n *Node) dialLoop(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			n.wg.Go(func() {
+			n.spawn(func() {
 				defer func() { <-sem }()
 				n.dial(ctx, p)
 			})
@@ -157,18 +158,25 @@ func (n *Node) dial(ctx context.Context, p peer.ID) {
 	})
 }
 
-// addrsOf returns where a peer can be dialled, by its node's signed address record.
+// addrsOf returns where a peer can be dialled, by the signed address records of every node that is listed with its peer id:
+// a team that lists another one's must not keep others from dialling it. Who answers proves its id in the handshake.
 func (n *Node) addrsOf(p peer.ID) []multiaddr.Multiaddr {
 	n.mu.RLock()
-	info, ok := n.book.NodeByPeer([]byte(p))
-	n.mu.RUnlock()
-	if !ok || n.now().After(info.AddrExpires) {
-		return nil
+	infos := n.book.NodesByPeer([]byte(p))
+	states := make([]trust.State, len(infos))
+	for i, info := range infos {
+		states[i] = n.states[info.Team]
 	}
+	n.mu.RUnlock()
 	var out []multiaddr.Multiaddr
-	for _, s := range info.Addrs {
-		if a, err := multiaddr.NewMultiaddr(s); err == nil {
-			out = append(out, a)
+	for i, info := range infos {
+		if n.now().After(info.AddrExpires) || info.Team != n.team && !trust.MayConnect(states[i]) {
+			continue
+		}
+		for _, s := range info.Addrs {
+			if a, err := multiaddr.NewMultiaddr(s); err == nil {
+				out = append(out, a)
+			}
 		}
 	}
 	return out
@@ -232,7 +240,7 @@ func (n *Node) notifiee(ctx context.Context) network.Notifiee {
 	return &network.NotifyBundle{
 		ConnectedF: func(_ network.Network, c network.Conn) {
 			if c.Stat().Direction == network.DirOutbound {
-				n.wg.Go(func() { n.greet(ctx, c.RemotePeer()) })
+				n.spawn(func() { n.greet(ctx, c.RemotePeer()) })
 			}
 		},
 		DisconnectedF: func(net network.Network, c network.Conn) {
@@ -327,5 +335,5 @@ func (n *Node) dismiss(p peer.ID, why error) {
 		i.backoff = maxBackoff
 		i.nextDial = n.now().Add(maxBackoff)
 	})
-	n.wg.Go(func() { _ = n.host.Network().ClosePeer(p) })
+	n.spawn(func() { _ = n.host.Network().ClosePeer(p) })
 }

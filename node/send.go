@@ -89,7 +89,7 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 	if d.DryRun {
 		return sent, nil
 	}
-	if err := n.readyToSign(ctx.Done()); err != nil {
+	if err := n.readyToSign(ctx); err != nil {
 		return nil, err
 	}
 	if err := doc.keep(); err != nil {
@@ -99,6 +99,9 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 		Supersedes: d.Supersedes, Body: doc.body}
 	if _, err := rand.Read(st.Salt[:]); err != nil {
 		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // who asked for it is gone; nothing was signed
 	}
 	raw, id, err := n.append(st)
 	if err != nil {
@@ -214,15 +217,26 @@ func (n *Node) readDocument(aud protocol.Audience, d Draft, r io.Reader) (*docum
 			return nil, err
 		}
 		doc.blob = w
-		all = io.TeeReader(all, w)
+		all = io.TeeReader(all, &keeper{w: w, skip: w.Have()})
 	}
+	sum := sha256.New()
+	all = io.TeeReader(all, sum)
 	doc.info, err = content.Read(all, name, nil)
 	if err == nil {
 		_, err = io.Copy(io.Discard, all) // content may stop before the end, the store must not
 	}
+	var broken *content.Error
+	switch {
+	case errors.As(err, &broken):
+		err = unreadable(err)
+	case err != nil:
+		err = fmt.Errorf("reading the document: %w", err)
+	case protocol.Hash(sum.Sum(nil)) != d.Hash:
+		err = errors.New("the document changed while it was read: its hash is not the one announced; send it again")
+	}
 	if err != nil {
 		doc.discard()
-		return nil, unreadable(err)
+		return nil, err
 	}
 	doc.body = protocol.Body{Format: string(doc.info.Format), Name: name, Size: ref.Size, Hash: ref.Hash}
 	return doc, nil
@@ -233,7 +247,25 @@ func unreadable(err error) error {
 		Hint: "its markings could not be read for certain, so nothing was sent: mend the file, or pack it and give --tlp"}
 }
 
-// keep makes the bytes stay; before it, discard takes them back.
+// A keeper writes what the store does not have yet of a document: one that was refused or interrupted before, or that is
+// held already, begins there with its first bytes.
+type keeper struct {
+	w    io.Writer
+	skip uint64
+}
+
+func (k *keeper) Write(b []byte) (int, error) {
+	n := min(uint64(len(b)), k.skip)
+	k.skip -= n
+	if n == uint64(len(b)) {
+		return len(b), nil
+	}
+	m, err := k.w.Write(b[n:])
+	return int(n) + m, err
+}
+
+// keep makes the bytes stay. What is discarded before it is not referred to by any message; the store removes it after a
+// while, and goes on with it if the same document comes again.
 func (d *document) keep() error {
 	if d.blob == nil {
 		return nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -30,6 +31,7 @@ type signer struct {
 
 	state   sync.Mutex
 	stopped string // guarded by state; why this node does not sign, "" if it does
+	failed  string // guarded by state; as stopped, until the next start
 	asked   bool   // guarded by state; a peer has told how far it knows our feed since the start
 	askedCh chan struct{}
 }
@@ -44,7 +46,20 @@ func (s *signer) open(n *Node) error {
 	} else {
 		s.guard = g
 	}
-	return s.reconsider(n)
+	if err := s.reconsider(n); err != nil || s.why() != "" {
+		return err
+	}
+	// What a crash kept from leaving may be served from now on, so it is marked first.
+	feed := communityFeed(n.kid)
+	ext, held, err := n.st.Extent(feed)
+	if mark, _ := s.guard.Mark(feed); err != nil || !held || ext.Max <= mark.Seq {
+		return err
+	}
+	id, err := n.entryID(feed, ext.Max)
+	if err != nil {
+		return err
+	}
+	return s.guard.Advance(map[protocol.FeedID]keyring.Mark{feed: {Seq: ext.Max, Hash: id}})
 }
 
 func guardPath(home string) string { return filepath.Join(home, "heads") }
@@ -53,6 +68,10 @@ func guardPath(home string) string { return filepath.Join(home, "heads") }
 // handed over entries of its own feed.
 func (s *signer) reconsider(n *Node) error {
 	feed := communityFeed(n.kid)
+	var mark keyring.Mark
+	if s.guard != nil {
+		mark, _ = s.guard.Mark(feed) // before the extent, which only grows: a message signed meanwhile must not look lost
+	}
 	ext, _, err := n.st.Extent(feed)
 	if err != nil {
 		return err
@@ -60,7 +79,6 @@ func (s *signer) reconsider(n *Node) error {
 	info, _ := n.author(n.team, n.kid)
 	q := trust.Signing{Listed: !info.Team.IsZero() && !info.Revoked, Guarded: s.guard != nil, Held: ext.Max, Forked: ext.Forked}
 	if s.guard != nil {
-		mark, _ := s.guard.Mark(feed)
 		q.Mark = mark.Seq
 		if q.Held == q.Mark {
 			id, err := n.entryID(feed, q.Held)
@@ -75,11 +93,21 @@ func (s *signer) reconsider(n *Node) error {
 	why := trust.MaySign(q)
 	s.state.Lock()
 	defer s.state.Unlock()
+	if s.failed != "" {
+		why = s.failed
+	}
 	if why != "" && why != s.stopped {
 		n.log.Error("this node does not sign", "why", why)
 	}
 	s.stopped = why
 	return nil
+}
+
+// fail stops signing until the node is started anew.
+func (s *signer) fail(why string) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.failed, s.stopped = why, why
 }
 
 // cameFromPeer reports whether an entry of this node's own feed was handed over by somebody else.
@@ -133,12 +161,12 @@ func (s *signer) close() error {
 const askFirst = 10 * time.Second
 
 // ready waits until this node may sign, or says why it may not.
-func (n *Node) readyToSign(done <-chan struct{}) error {
+func (n *Node) readyToSign(ctx context.Context) error {
 	if why := n.signer.why(); why != "" {
 		return &RefusedError{Rule: "signing-stopped", Reason: why,
 			Hint: "when the node has caught up, certify a new node key: entente node replace"}
 	}
-	if !n.started.Load() {
+	if !n.joined.Load() {
 		return fmt.Errorf("the node is not running")
 	}
 	feed := communityFeed(n.kid)
@@ -151,11 +179,12 @@ func (n *Node) readyToSign(done <-chan struct{}) error {
 		select {
 		case <-n.signer.askedCh:
 		case <-t.C:
-		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	if why := n.signer.why(); why != "" {
-		return n.readyToSign(done)
+		return n.readyToSign(ctx)
 	}
 	return nil
 }
@@ -211,6 +240,7 @@ func (n *Node) append(st *protocol.Statement) (raw []byte, id protocol.Hash, err
 		return nil, id, fmt.Errorf("message %d was not kept: the store says %s", p.Seq, out[0].Verdict)
 	}
 	if err := s.guard.Advance(map[protocol.FeedID]keyring.Mark{feed: {Seq: p.Seq, Hash: env.ID()}}); err != nil {
+		s.fail("the file that remembers what this node signed could not be written: " + err.Error())
 		return nil, id, fmt.Errorf("the message is kept but was not sent: %w", err)
 	}
 	return raw, stEnv.ID(), nil

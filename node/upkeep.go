@@ -124,8 +124,8 @@ func (p *pieceWriter) emit(b []byte) error {
 // left of a restore that fails. The restored node does not sign until an officer certified a new node key; a new unlock
 // secret is written to unlockFile.
 func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team protocol.TeamID, err error) {
-	if _, err := os.Stat(configPath(home)); err == nil {
-		return team, fmt.Errorf("%s holds a team already: nothing was changed; give another --home", home)
+	if err := vacant(home); err != nil {
+		return team, err
 	}
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return team, err
