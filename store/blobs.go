@@ -140,10 +140,15 @@ func (s *Store) blobWriter(b blobKey, stage *protocol.Hash) (*BlobWriter, error)
 	w := &BlobWriter{s: s, blob: b, buf: make([]byte, 0, ChunkSize)}
 	err := s.update(func(t *tx) error {
 		m, err := t.blob(b)
-		if err != nil {
-			if stage == nil {
+		if err != nil && stage == nil {
+			if err := t.rebuildBlob(b); err != nil {
 				return err
 			}
+			if m, err = t.blob(b); err != nil {
+				return err
+			}
+		}
+		if err != nil {
 			m = &blobMeta{Tag: *stage, Made: uint64(s.opt.Now().Unix())}
 			if err := t.addAudience(m.Tag); err != nil {
 				return err

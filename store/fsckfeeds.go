@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -150,13 +151,20 @@ func (ck *check) message(item *badger.Item, k []byte) error {
 	m, err := ck.messageAt(item, pl, false)
 	if err != nil {
 		if _, herr := ck.held(pl.feed, pl.seq, c); herr != nil {
+			if pl.seq < ck.firstOf(pl.feed) {
+				return ck.found("damaged", where+", which will not come again", gone)
+			}
 			return ck.found("damaged", where, func(t *tx) error { return t.mend(pl.feed, []uint64{pl.seq}, false) })
 		}
 		return ck.found("damaged", where, restore)
 	}
 	ck.rep.Messages++
 	if at, err := ck.place(m.ID); err != nil {
-		return ck.found("message", where+" is not found by its id", anew)
+		return ck.found("message", where+" is not found by its id", func(t *tx) error {
+			pl.received = uint64(m.Received.UnixMilli())
+			_, err := t.put(key(kID, m.ID), t.s.local, pl.encode())
+			return err
+		})
 	} else if at.n != pl.n {
 		return ck.found("message", where+" is there twice", gone)
 	}
@@ -226,7 +234,7 @@ func (ck *check) terms(item *badger.Item, k []byte) error {
 func (ck *check) chunk(item *badger.Item, k []byte) error {
 	b := blobAt(k)
 	m, err := ck.blob(b)
-	if err != nil {
+	if err != nil || uint64(numIndex(k))*ChunkSize >= m.Have {
 		return ck.found("orphan", "a chunk without its blob", func(t *tx) error {
 			t.c.sub(t.sizeOf(k))
 			return t.Delete(k)
@@ -244,6 +252,9 @@ func (ck *check) chunk(item *badger.Item, k []byte) error {
 	}
 	return ck.found("damaged", "a chunk of blob "+b.hash.String(), func(t *tx) error { return t.rebuildBlob(b) })
 }
+
+// numIndex returns the index of a chunk.
+func numIndex(k []byte) uint32 { return binary.BigEndian.Uint32(k[41:45]) }
 
 // checkBlob reads a blob that is complete, and compares its hash.
 func (ck *check) checkBlob(b blobKey, m *blobMeta) error {
@@ -263,14 +274,20 @@ func (ck *check) checkBlob(b blobKey, m *blobMeta) error {
 
 // rebuildBlob begins a blob anew. Chunks are overwritten as they come.
 func (t *tx) rebuildBlob(b blobKey) error {
-	var first uint64
-	if err := t.refs(b, func(n uint64) bool { first = n; return false }); err != nil {
+	var refs []uint64
+	if err := t.refs(b, func(n uint64) bool { refs = append(refs, n); return len(refs) < 100 }); err != nil {
 		return err
 	}
-	if first == 0 {
+	if len(refs) == 0 {
 		return t.Delete(b.meta())
 	}
-	pl, err := t.placeN(first)
+	pl, err := t.placeN(refs[0])
+	for _, n := range refs[1:] {
+		if err == nil {
+			break
+		}
+		pl, err = t.placeN(n)
+	}
 	if err != nil {
 		return err
 	}

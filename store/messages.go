@@ -258,8 +258,12 @@ func (t *tx) fill(pl place, rec *messageRec, c Cipher, bodies bool) (*Message, e
 		Via: rec.Via, Statement: st, Superseded: rec.Superseded, Complete: true}
 	switch {
 	case st.Body.External():
-		meta, err := t.blob(blobKey{st.Body.Hash, st.Body.Size})
+		b := blobKey{st.Body.Hash, st.Body.Size}
+		meta, err := t.blob(b)
 		m.Complete = err == nil && meta.Complete
+		if err != nil && len(t.lost) < 100 {
+			t.lost = append(t.lost, b)
+		}
 	case bodies:
 		st.Body.Inline, err = t.inline(pl, rec.ID, c)
 		m.Complete = err == nil
@@ -400,8 +404,10 @@ func (in *intake) displace(h *held, c Cipher) error {
 
 // deleteMessage removes a message, and what leads to it. Its postings go with the terms, see dropTerms.
 func (t *tx) deleteMessage(pl place, id protocol.Hash, st *protocol.Statement) error {
-	t.c.sub(t.sizeOf(pl.key()))
-	t.c.Messages -= min(t.c.Messages, 1)
+	if t.has(pl.key()) {
+		t.c.sub(t.sizeOf(pl.key()))
+		t.c.Messages -= min(t.c.Messages, 1)
+	}
 	keys := [][]byte{pl.key(), key(kReindex, pl.n)}
 	if !id.IsZero() {
 		keys = append(keys, key(kID, id), key(kCorrect, id))

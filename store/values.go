@@ -31,8 +31,9 @@ func (c *counters) sub(n int) { c.Bytes -= min(c.Bytes, uint64(n)) }
 // A tx reads, and writes if it was made by update.
 type tx struct {
 	*badger.Txn
-	s *Store
-	c counters // written at the commit
+	s    *Store
+	c    counters  // written at the commit
+	lost []blobKey // blobs that messages refer to and of which nothing is known: view wants them again
 }
 
 // enter keeps Close waiting until leave. Methods that were entered may call each other.
@@ -77,7 +78,18 @@ func (s *Store) view(fn func(t *tx) error) (err error) {
 	defer s.caught(&err)
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	return fn(&tx{Txn: txn, s: s})
+	t := &tx{Txn: txn, s: s}
+	err = fn(t)
+	for _, b := range t.lost {
+		// If it fails, the next reader tries again.
+		_ = s.update(func(t *tx) error {
+			if _, err := t.blob(b); err == nil {
+				return nil
+			}
+			return t.rebuildBlob(b)
+		})
+	}
+	return err
 }
 
 // update runs fn and commits what it wrote, synced. It is the only writer while it runs.
