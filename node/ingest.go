@@ -206,7 +206,29 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if !n.said.take(h.Node, n.now()) {
 		return nil, false, errNotOurs
 	}
-	return h, true, n.st.PutHeads(env, h)
+	if err := n.st.PutHeads(env, h); err != nil {
+		return h, false, err
+	}
+	return h, true, n.beginLater(h)
+}
+
+// beginLater ends the wait for what an author, by its signed heads, keeps no more. A feed of which nothing is held yet is
+// looked at again when its first entry comes.
+func (n *Node) beginLater(h *protocol.Heads) error {
+	for _, f := range h.Feeds {
+		ext, held, err := n.st.Extent(f.Feed)
+		if err != nil {
+			return err
+		}
+		if !held || ext.Node != h.Node || f.First <= ext.Next {
+			continue
+		}
+		if err := n.st.SetFirst(f.Feed, f.First); err != nil {
+			return err
+		}
+		n.extents.refresh(n.st, f.Feed)
+	}
+	return nil
 }
 
 // ingestLoop stores what gossip brought, in batches that share one sync of the disk.
@@ -262,6 +284,11 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 		if f := e.Parcel.Feed; !fresh[f] {
 			fresh[f] = true
 			n.extents.refresh(n.st, f)
+			if n.extents.gapBefore(f, e.Parcel.Seq) {
+				if _, h, err := n.st.Heads(e.Parcel.Node); err == nil {
+					n.trouble.set(n.beginLater(h))
+				}
+			}
 		}
 	}
 	for i, o := range out {
