@@ -11,6 +11,9 @@ import (
 // walkBack is how many entries of a revoked node are fetched at once where those held are off its cut-off's chain.
 const walkBack = 64
 
+// maxWalk is how many entries are read at once on the way down. The next question goes on from there.
+const maxWalk = 4096
+
 // anchors remembers, for the feeds of revoked nodes, down to where what is held was seen to chain to the cut-off.
 type anchors struct {
 	mu sync.Mutex
@@ -33,7 +36,7 @@ func (a *anchors) walk(st *store.Store, c *protocol.Cutoff) (seq uint64, astray 
 	if !ok || at.last != c.LastHash {
 		at = anchor{last: c.LastHash, seq: c.LastSeq + 1, want: c.LastHash}
 	}
-	for goOn := true; goOn && at.seq > 1; {
+	for goOn, read := true, 0; goOn && at.seq > 1 && read < maxWalk; read++ {
 		goOn = false
 		err := st.Range(c.Feed, at.seq-1, at.seq-1, false, func(_ uint64, raw []byte) bool {
 			env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)

@@ -114,9 +114,12 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 		if env.VerifyNode(info.Node.Key) != nil {
 			return gossip.Reject
 		}
-		if n.knowsAddress(a) || !n.said.take(a.Node, n.now()) {
+		if n.knowsAddress(a) || !n.said.take(a.Node.String(), n.now()) {
 			return gossip.Ignore
 		}
+	}
+	if !n.handed.take(string(from), n.now()) {
+		return gossip.Ignore
 	}
 	res, err := n.takeRecords(env)
 	switch {
@@ -203,7 +206,7 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
 		return h, false, err
 	}
-	if !n.said.take(h.Node, n.now()) {
+	if !n.said.take(h.Node.String(), n.now()) {
 		return nil, false, errNotOurs
 	}
 	if err := n.st.PutHeads(env, h); err != nil {

@@ -33,11 +33,10 @@ func TestPublishAndCatchUp(t *testing.T) {
 			t.Error("the large document came out changed")
 		}
 		w.Settle()
-		for _, n := range w.As("pl").Knows(w.As("de")).Nodes {
-			if !n.Feed.Complete || n.Feed.Said != 2 {
-				t.Errorf("pl cannot prove that it has everything of de: %+v", n.Feed)
-			}
-		}
+		w.Until("pl can prove that it has everything of de", func() bool {
+			f := w.As("pl").Knows(w.As("de")).Nodes[0].Feed
+			return f.Complete && f.Said == 2
+		})
 	})
 }
 

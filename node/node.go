@@ -43,7 +43,8 @@ type Node struct {
 
 	extents extentCache
 	anchors anchors
-	said    pace    // what nodes said about themselves lately
+	said    *pace   // of each node: what it said about itself lately
+	handed  *pace   // of each neighbour: identity records that it passed on
 	trouble trouble // why nothing new is stored, if so
 
 	breakOnce sync.Once
@@ -88,7 +89,8 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{}),
+		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
 	if err := n.load(); err != nil {
 		return nil, errors.Join(err, st.Close())

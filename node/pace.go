@@ -3,22 +3,30 @@ package node
 import (
 	"sync"
 	"time"
-
-	"github.com/entente-network/entente/protocol"
 )
 
 // What a node may say about itself (addresses, heads) beside messages: so much at once, and one more every paceRefill. It is
 // stored and relayed by everybody, so a node that says more is not listened to for a while; nothing is lost by that, since
 // only the newest counts.
 const (
-	paceBurst  = 30
-	paceRefill = 2 * time.Second
+	saidBurst  = 30
+	saidRefill = 2 * time.Second
 )
 
-// pace counts what each node said about itself lately. Its size is bounded by the number of known nodes.
+// How many identity records one neighbour may pass on: enough for a community that meets at once. Each costs signatures to
+// verify and a write to the disk. What is refused is fetched by comparing with others.
+const (
+	handedBurst  = 4096
+	handedRefill = 50 * time.Millisecond
+)
+
+// A pace allows each of many so many things at once, and one more after each refill.
 type pace struct {
+	burst  float64
+	refill time.Duration
+
 	mu sync.Mutex
-	m  map[protocol.KID]allowance // guarded by mu
+	m  map[string]allowance // guarded by mu
 }
 
 type allowance struct {
@@ -26,24 +34,31 @@ type allowance struct {
 	at   time.Time
 }
 
-// take reports whether the node may say one more thing now.
-func (p *pace) take(k protocol.KID, now time.Time) bool {
+// maxPaced bounds how many are remembered. Beyond it all begin anew.
+const maxPaced = 65536
+
+func newPace(burst float64, refill time.Duration) *pace {
+	return &pace{burst: burst, refill: refill, m: map[string]allowance{}}
+}
+
+// take reports whether who may do one more thing now.
+func (p *pace) take(who string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.m == nil {
-		p.m = map[protocol.KID]allowance{}
-	}
-	a, ok := p.m[k]
+	a, ok := p.m[who]
 	if !ok {
-		a.left = paceBurst
+		if len(p.m) == maxPaced {
+			clear(p.m)
+		}
+		a.left = p.burst
 	} else if since := now.Sub(a.at); since > 0 {
-		a.left = min(paceBurst, a.left+float64(since)/float64(paceRefill))
+		a.left = min(p.burst, a.left+float64(since)/float64(p.refill))
 	}
 	a.at = now
 	may := a.left >= 1
 	if may {
 		a.left--
 	}
-	p.m[k] = a
+	p.m[who] = a
 	return may
 }

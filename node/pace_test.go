@@ -3,32 +3,36 @@ package node
 import (
 	"testing"
 	"time"
-
-	"github.com/entente-network/entente/protocol"
 )
 
 func TestPace(t *testing.T) {
-	var p pace
-	k, other := protocol.KID{1}, protocol.KID{2}
+	const burst, refill = 30, 2 * time.Second
+	p := newPace(burst, refill)
 	now := time.Unix(1e9, 0)
-	for i := range paceBurst {
-		if !p.take(k, now) {
-			t.Fatalf("refused at %d of a burst of %d", i+1, paceBurst)
+	for i := range burst {
+		if !p.take("a", now) {
+			t.Fatalf("refused at %d of a burst of %d", i+1, burst)
 		}
 	}
-	if p.take(k, now) {
+	if p.take("a", now) {
 		t.Error("more than the burst")
 	}
-	if !p.take(other, now) {
-		t.Error("one node pays for another")
+	if !p.take("b", now) {
+		t.Error("one pays for another")
 	}
-	if now = now.Add(-time.Hour); p.take(k, now) {
+	if now = now.Add(-time.Hour); p.take("a", now) {
 		t.Error("a clock that went back refilled it")
 	}
-	if now = now.Add(paceRefill); !p.take(k, now) {
+	if now = now.Add(refill); !p.take("a", now) {
 		t.Error("not refilled")
 	}
-	if p.take(k, now) {
+	if p.take("a", now) {
 		t.Error("refilled twice")
+	}
+	for i := range maxPaced + 1 {
+		p.take(string(rune(i)), now)
+	}
+	if len(p.m) > maxPaced {
+		t.Errorf("%d are remembered", len(p.m))
 	}
 }

@@ -41,3 +41,35 @@ func TestNewcomerAfterRetention(t *testing.T) {
 		})
 	})
 }
+
+// A team keeps messages for a day, says nothing for two, and is started anew: it has forgotten all it said, and knows how to
+// go on.
+func TestSpeaksAgainAfterRetention(t *testing.T) {
+	nodetest.Run(t, 32, []string{"at", "de"}, func(w *nodetest.World) {
+		at, de := w.As("at"), w.As("de")
+		w.AllMeet()
+		at.Leaves()
+		cfg, err := node.LoadConfig(at.Home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.RetentionDays = 1
+		if err := cfg.Save(); err != nil {
+			t.Fatal(err)
+		}
+		at.Returns()
+		at.Connects(de)
+		old := at.Sends(tlp.Green, "the day before yesterday")
+		de.Holds(old)
+		at.Skew = 48 * time.Hour
+		w.Until("at has forgotten its message", func() bool {
+			_, err := at.Node.Message(old)
+			return err != nil
+		})
+		at.Leaves()
+		at.Returns()
+		at.Connects(de)
+		de.Skew = at.Skew
+		de.Holds(at.Sends(tlp.Green, "today"))
+	})
+}

@@ -55,7 +55,7 @@ func (s *signer) open(n *Node) error {
 	if mark, _ := s.guard.Mark(feed); err != nil || !held || ext.Max <= mark.Seq {
 		return err
 	}
-	id, err := n.entryID(feed, ext.Max)
+	id, err := n.newestID(ext)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *signer) reconsider(n *Node) error {
 	if s.guard != nil {
 		q.Mark = mark.Seq
 		if q.Held == q.Mark {
-			id, err := n.entryID(feed, q.Held)
+			id, err := n.newestID(ext)
 			q.Forked = q.Forked || err == nil && id != mark.Hash
 		}
 	}
@@ -204,7 +204,7 @@ func (n *Node) append(st *protocol.Statement) (raw []byte, id protocol.Hash, err
 	if err != nil {
 		return nil, id, err
 	}
-	prev, err := n.entryID(feed, ext.Max)
+	prev, err := n.newestID(ext)
 	if err != nil {
 		return nil, id, err
 	}
@@ -284,6 +284,14 @@ func (n *Node) ownHeads() ([]byte, error) {
 	}
 	s.heads, s.headsExt, s.headsAt = env.Encode(), ext, now
 	return s.heads, nil
+}
+
+// newestID returns the id of the newest entry of a feed, also if it is past its retention; the zero Hash of an empty feed.
+func (n *Node) newestID(x store.Extent) (protocol.Hash, error) {
+	if x.Max == x.Next-1 && !x.Head.IsZero() {
+		return x.Head, nil
+	}
+	return n.entryID(x.Feed, x.Max)
 }
 
 // entryID returns the id of a held entry; the zero Hash for seq 0.
