@@ -1,7 +1,9 @@
 package node_test
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +37,29 @@ func TestClockAhead(t *testing.T) {
 		id := de.Sends(tlp.Green, "news of the day after tomorrow")
 		w.Settle()
 		w.Until("at hears de's word", func() bool { return at.Knows(de).Nodes[0].Feed.Said == 1 })
+		var mu sync.Mutex
+		watched := map[protocol.Hash]int{}
+		seen := func(id protocol.Hash) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return watched[id]
+		}
+		ctx, stop := context.WithCancel(context.Background()) // of the bubble
+		done := make(chan error)
+		go func() {
+			done <- at.Node.Watch(ctx, 0, func(v *node.MessageView) error {
+				mu.Lock()
+				defer mu.Unlock()
+				watched[v.ID]++
+				return nil
+			})
+		}()
+		defer func() {
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}()
 		v, err := at.Node.Message(id)
 		if err != nil {
 			t.Fatal(err)
@@ -64,8 +89,15 @@ func TestClockAhead(t *testing.T) {
 		if at.Says("the clocks of de") {
 			t.Error("doctor still complains about the clock")
 		}
+		if seen(id) != 0 {
+			t.Error("who watches saw the message from the future")
+		}
 		at.Skew = 3*24*time.Hour - 5*time.Minute // as good as waiting for it
 		at.Holds(id)
+		w.Until("who watches sees it now", func() bool { return seen(id) > 0 })
+		if seen(id) != 1 || seen(now) != 1 {
+			t.Errorf("who watches saw the two messages %d and %d times", seen(id), seen(now))
+		}
 		if !inbox(t, at)[id] {
 			t.Error("the message does not show when its time has come")
 		}

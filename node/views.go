@@ -114,25 +114,65 @@ func (n *Node) Inbox(q store.Query, withQuarantined bool, fn func(*MessageView) 
 // LastN returns the newest arrival number: where Watch begins for who wants only what is new.
 func (n *Node) LastN() uint64 { return n.st.LastN() }
 
-// Watch calls fn for every message that arrives after the arrival number, in order, until ctx ends or fn fails.
+// Watch calls fn for every message that arrives after the arrival number, in order, until ctx ends or fn fails. A message
+// that may not be shown yet comes when it may; who watches anew asks for its number again.
 func (n *Node) Watch(ctx context.Context, after uint64, fn func(*MessageView) error) error {
+	var held []uint64 // arrival numbers of what may not be shown yet
 	for {
 		wake := n.events.wait()
+		still, err := n.watchHeld(held, fn)
+		if err != nil {
+			return err
+		}
+		held = still
 		var failed error
-		err := n.Inbox(store.Query{After: after}, false, func(v *MessageView) bool {
+		err = n.Inbox(store.Query{After: after}, true, func(v *MessageView) bool {
 			after = v.N
-			failed = fn(v)
+			if v.Quarantined == "" {
+				failed = fn(v)
+			} else if len(held) < maxHeld {
+				held = append(held, v.N)
+			}
 			return failed == nil && ctx.Err() == nil
 		})
 		if err := errors.Join(err, failed); err != nil {
 			return err
 		}
+		var later <-chan time.Time
+		if len(held) > 0 {
+			later = time.After(time.Minute)
+		}
 		select {
 		case <-wake:
+		case <-later:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// maxHeld bounds what one Watch remembers of messages that may not be shown yet.
+const maxHeld = 4096
+
+// watchHeld hands over what may be shown by now, and returns what is still held back.
+func (n *Node) watchHeld(held []uint64, fn func(*MessageView) error) (still []uint64, err error) {
+	for _, at := range held {
+		var failed error
+		err := n.Inbox(store.Query{After: at - 1, Limit: 1}, true, func(v *MessageView) bool {
+			switch {
+			case v.N != at: // forgotten meanwhile
+			case v.Quarantined == "":
+				failed = fn(v)
+			default:
+				still = append(still, at)
+			}
+			return false
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return nil, err
+		}
+	}
+	return still, nil
 }
 
 // A TeamInfo is a team as this one holds it.
