@@ -27,7 +27,7 @@ type Options struct {
 	Blobs     int           // blobs fetched at a time; 2
 
 	PeerStreams int           // streams that a peer may have open at this node; 8
-	Streams     int           // streams that all peers together may have open; 64
+	Streams     int           // streams that all peers together may have open, and four times as many of peers that have one each; 64
 	Patience    time.Duration // how long a peer may take for one frame, either way; 20 seconds
 
 	Log      *slog.Logger                // nil: silent

@@ -16,6 +16,10 @@ const (
 	listRefill   = 3 * time.Second
 )
 
+// inReserve is how many times the streams of all are open at the most: beyond the first time, only to peers that have none,
+// so that a team with many nodes does not keep the others out.
+const inReserve = 4
+
 // A guard counts what peers have open.
 type guard struct {
 	perPeer, inAll int
@@ -65,7 +69,7 @@ func (g *guard) enter(p peer.ID, now time.Time) (ok, offence bool) {
 	switch {
 	case v.open >= g.perPeer:
 		return false, !v.excess.take(now, excessBurst, excessRefill)
-	case g.open >= g.inAll:
+	case g.open >= g.inAll && (v.open > 0 || g.open >= inReserve*g.inAll):
 		return false, false // others' fault
 	}
 	v.open++

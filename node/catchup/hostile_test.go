@@ -402,9 +402,22 @@ func TestGuard(t *testing.T) {
 	if got := enter("b"); got != "true false" {
 		t.Errorf("b: %s", got)
 	}
-	if got := enter("c"); got != "false false" {
-		t.Errorf("c, when all are taken by others: %s", got)
+	if got := enter("c"); got != "true false" {
+		t.Errorf("c, which has none, when all are taken by others: %s", got)
 	}
+	if got := enter("c"); got != "false false" {
+		t.Errorf("a second of c, when all are taken by others: %s", got)
+	}
+	for i := 4; i < inReserve*g.inAll; i++ {
+		enter(peer.ID(fmt.Sprint("more", i)))
+	}
+	if got := enter("last"); got != "false false" {
+		t.Errorf("one beyond the reserve: %s", got)
+	}
+	for i := 4; i < inReserve*g.inAll; i++ {
+		g.leave(peer.ID(fmt.Sprint("more", i)))
+	}
+	g.leave("c")
 	offences := 0
 	for range 100 {
 		if enter("a") == "false true" {
