@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,6 +44,10 @@ func TestMain(m *testing.M) {
 	play, ok := roles[os.Getenv(roleEnv)]
 	if !ok {
 		os.Exit(m.Run())
+	}
+	flag.Parse()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(node.MemoryLimit) // as entente run does
 	}
 	answer, err := play(os.Getenv("ENTENTE_BENCH_HOME"), &told{bufio.NewReader(os.Stdin)})
 	if err != nil {

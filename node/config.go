@@ -47,6 +47,10 @@ type Config struct {
 // DefaultDailyQuota bounds what one team may make every other node store in a day.
 const DefaultDailyQuota = 2 << 30
 
+// MemoryLimit is what a program that runs a node has the Go runtime try to stay below, unless GOMEMLIMIT says otherwise:
+// catching up with weeks makes much garbage, and a node shares its machine.
+const MemoryLimit = 256 << 20
+
 // DefaultListen is where a node listens if nobody says otherwise.
 func DefaultListen() []string {
 	return []string{"/ip4/0.0.0.0/udp/4747/quic-v1", "/ip4/0.0.0.0/tcp/4747", "/ip6/::/udp/4747/quic-v1", "/ip6/::/tcp/4747"}

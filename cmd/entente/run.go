@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/store/keyring"
 )
@@ -40,6 +42,9 @@ entente --home /var/lib/entente run --unlock-file /run/keys/entente-unlock`,
 }
 
 func run(ctx context.Context, p *program, verbose bool) (err error) {
+	if p.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(node.MemoryLimit)
+	}
 	if p.answers() {
 		return p.running()
 	}
