@@ -29,7 +29,7 @@ func inbox(t *testing.T, tm *nodetest.Team) map[protocol.Hash]bool {
 func TestClockAhead(t *testing.T) {
 	nodetest.Run(t, 8, []string{"at", "de", "pl"}, func(w *nodetest.World) {
 		at, de := w.As("at"), w.As("de")
-		de.Skew = 3 * 24 * time.Hour
+		de.SetClock(3 * 24 * time.Hour)
 		de.Leaves()
 		de.Moves("/dns4/old.de.example/udp/4747/quic-v1")
 		de.Returns()
@@ -75,7 +75,7 @@ func TestClockAhead(t *testing.T) {
 		}
 		at.Doctor("the clocks of de and of this node differ by 72h")
 		de.Doctor("the clocks of at and of this node differ by 72h")
-		de.Skew = 0
+		de.SetClock(0)
 		de.Leaves()
 		de.Moves("/dns4/new.de.example/udp/4747/quic-v1")
 		de.Returns()
@@ -92,7 +92,7 @@ func TestClockAhead(t *testing.T) {
 		if seen(id) != 0 {
 			t.Error("who watches saw the message from the future")
 		}
-		at.Skew = 3*24*time.Hour - 5*time.Minute // as good as waiting for it
+		at.SetClock(3*24*time.Hour - 5*time.Minute) // as good as waiting for it
 		at.Holds(id)
 		w.Until("who watches sees it now", func() bool { return seen(id) > 0 })
 		if seen(id) != 1 || seen(now) != 1 {
@@ -111,7 +111,7 @@ func TestClock1970(t *testing.T) {
 		at, de := w.As("at"), w.As("de")
 		w.AllMeet()
 		de.Leaves()
-		de.Skew = time.Until(time.Unix(3600, 0))
+		de.SetClock(time.Until(time.Unix(3600, 0)))
 		de.Returns()
 		w.Together(w.Teams()...)
 		id := de.Sends(tlp.Green, "what year is it?")
@@ -127,7 +127,7 @@ func TestClock1970(t *testing.T) {
 		at.Doctor("the clocks of de")
 		back := at.Sends(tlp.Green, "set your clock")
 		w.Until("de has the answer", func() bool { _, err := de.Node.Message(back); return err == nil })
-		de.Skew = 0
+		de.SetClock(0)
 		de.Holds(back)
 		w.Settle()
 	})

@@ -25,13 +25,13 @@ func TestNewcomerAfterRetention(t *testing.T) {
 		}
 		at.Returns()
 		old := at.Sends(tlp.Green, "the day before yesterday")
-		at.Skew = 48 * time.Hour // its days pass, without the simulation of every second
+		at.SetClock(48 * time.Hour) // its days pass, without the simulation of every second
 		fresh := at.Sends(tlp.Green, "today")
 		w.Until("at has forgotten the old message", func() bool {
 			_, err := at.Node.Message(old)
 			return err != nil
 		})
-		de.Skew = at.Skew
+		de.SetClock(at.Ahead())
 		w.AllMeet()
 		de.Holds(fresh)
 		de.Lacks(old)
@@ -61,7 +61,7 @@ func TestSpeaksAgainAfterRetention(t *testing.T) {
 		at.Connects(de)
 		old := at.Sends(tlp.Green, "the day before yesterday")
 		de.Holds(old)
-		at.Skew = 48 * time.Hour
+		at.SetClock(48 * time.Hour)
 		w.Until("at has forgotten its message", func() bool {
 			_, err := at.Node.Message(old)
 			return err != nil
@@ -69,7 +69,7 @@ func TestSpeaksAgainAfterRetention(t *testing.T) {
 		at.Leaves()
 		at.Returns()
 		at.Connects(de)
-		de.Skew = at.Skew
+		de.SetClock(at.Ahead())
 		de.Holds(at.Sends(tlp.Green, "today"))
 	})
 }

@@ -25,7 +25,7 @@ func (t *Team) signed(change func(m *protocol.Manifest), more ...protocol.Record
 	own := t.Node.OwnRecords()
 	m := *own.Manifest
 	m.Nodes, m.Revoked = slices.Clone(m.Nodes), slices.Clone(m.Revoked)
-	now := time.Now().Add(t.Skew)
+	now := time.Now().Add(t.Ahead())
 	m.Version, m.Prev, m.Issued, m.Expires = m.Version+1, own.ManifestID, uint64(now.Unix()), uint64(now.Add(node.ManifestLife).Unix())
 	if change != nil {
 		change(&m)

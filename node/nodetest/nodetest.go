@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,9 +70,9 @@ type Team struct {
 	Home  string
 	Words string // the recovery key
 	Node  *node.Node
-	Skew  time.Duration // its clock minus true time; takes effect at once
 
 	w     *World
+	ahead atomic.Int64 // its clock minus true time
 	place int
 	ring  *keyring.Ring
 	keys  nodeKeys // that the node had when it was last open
@@ -227,6 +228,12 @@ func (t *Team) feeds() (map[protocol.FeedID]uint64, error) {
 	return m, nil
 }
 
+// SetClock makes the team's clock run ahead of true time by so much, or behind; it takes effect at once.
+func (t *Team) SetClock(ahead time.Duration) { t.ahead.Store(int64(ahead)) }
+
+// Ahead returns how far the team's clock is ahead of true time.
+func (t *Team) Ahead() time.Duration { return time.Duration(t.ahead.Load()) }
+
 // Returns starts the team's node.
 func (t *Team) Returns() {
 	t.w.T.Helper()
@@ -249,7 +256,7 @@ func (t *Team) open() {
 	if err != nil {
 		t.w.T.Fatalf("%s: %v", t.Name, err)
 	}
-	cfg.Now = func() time.Time { return time.Now().Add(t.Skew) }
+	cfg.Now = func() time.Time { return time.Now().Add(t.Ahead()) }
 	cfg.NewHost = t.newHost
 	if os.Getenv("ENTENTE_TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", t.Name)
