@@ -98,6 +98,13 @@ func (x exchange) Serves(p peer.ID, f protocol.FeedID) bool {
 
 // Range implements catchup.Feeds.
 func (x exchange) Range(f protocol.FeedID, from, to uint64, reverse bool, fn func([]byte) bool) error {
+	if f == communityFeed(x.n.kid) {
+		newest, err := x.n.signer.marked(x.n, f)
+		if err != nil {
+			return err
+		}
+		to = min(to, newest+1)
+	}
 	if from >= to {
 		return nil
 	}

@@ -246,6 +246,15 @@ func (n *Node) append(st *protocol.Statement) (raw []byte, id protocol.Hash, err
 	return raw, stEnv.ID(), nil
 }
 
+// marked returns up to where this node's own feed may be handed out: not what was committed a moment ago and is not in the
+// guard file yet.
+func (s *signer) marked(n *Node, f protocol.FeedID) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ext, _, err := n.st.Extent(f)
+	return ext.Max, err
+}
+
 // headsFresh is for how long one word on the heads of a feed that does not grow is good enough.
 const headsFresh = 10 * time.Minute
 

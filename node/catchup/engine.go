@@ -137,9 +137,6 @@ func (e *Engine) Heard(h *protocol.Heads, p peer.ID) {
 // PokeBlobs says that a statement was accepted whose body is a blob.
 func (e *Engine) PokeBlobs() { e.inbox.set(&e.inbox.blobs) }
 
-// Round compares this node with a few peers at once, without waiting for the interval.
-func (e *Engine) Round() { e.inbox.set(&e.inbox.round) }
-
 // post hands f to the loop, and reports whether it was taken.
 func (e *Engine) post(f func(*loop)) bool {
 	select {
@@ -168,7 +165,6 @@ type inbox struct {
 	moves []move                   // guarded by mu: arrivals and departures, in order
 	pokes map[protocol.FeedID]poke // guarded by mu
 	blobs bool                     // guarded by mu
-	round bool                     // guarded by mu
 }
 
 type move struct {

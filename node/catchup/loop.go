@@ -96,8 +96,8 @@ func (l *loop) step(ev Event) {
 func (l *loop) readInbox() {
 	b := &l.inbox
 	b.mu.Lock()
-	moves, round, blobs := b.moves, b.round, b.blobs
-	b.moves, b.round, b.blobs = nil, false, false
+	moves, blobs := b.moves, b.blobs
+	b.moves, b.blobs = nil, false
 	for f, p := range b.pokes {
 		if _, ok := l.pokes[f]; ok || len(l.pokes) < maxPokes {
 			l.pokes[f] = p
@@ -111,9 +111,6 @@ func (l *loop) readInbox() {
 		} else {
 			l.arrive(m.peer)
 		}
-	}
-	if round {
-		l.round()
 	}
 	if blobs || len(moves) > 0 {
 		l.tellBlobs()
