@@ -5,7 +5,7 @@ import "time"
 // Limits of the wire form. A record beyond one is refused, whoever signed it.
 const (
 	MaxInline    = 32 << 10  // bytes of a body inside its statement; larger ones travel as a blob
-	MaxParcel    = 96 << 10  // bytes of an encoded parcel envelope
+	MaxParcel    = 192 << 10 // bytes of an encoded parcel envelope: RED for 64 persons, each of whom takes 1.6 KiB, and its body
 	MaxRecord    = 256 << 10 // bytes of any other encoded envelope
 	MaxBundle    = 2 << 20   // bytes of an introduction, or of one team's records in an exchange
 	MaxBlob      = 1 << 30   // bytes of a body outside its statement
@@ -34,6 +34,15 @@ const (
 	MaxSoftware  = 100      // bytes of the name of a greeting's software
 	MaxVoid      = maxArray // void entries of one cut-off
 
+	MaxTeams    = 20   // teams that one statement names
+	MaxPersons  = 64   // persons that one statement names
+	MaxReceipts = 512  // receipts in one statement
+	MaxCarried  = 16   // records in one statement
+	MaxRule     = 40   // bytes of the name of a rule
+	MaxBodyKey  = 100  // bytes of the key of a sealed body
+	MaxPurposes = 16   // purposes of one agreement
+	MaxKeep     = 3660 // days of retention that an agreement may ask for
+
 	// MaxCounter is the greatest sequence number, version or other counter: one that every language holds exactly, and
 	// that can be added to without overflow.
 	MaxCounter = 1<<53 - 1
@@ -49,6 +58,8 @@ const (
 	MaxAddressLife = 30 * 24 * time.Hour
 	// MaxAttestLife bounds how long an attestation may be valid.
 	MaxAttestLife = 3 * 366 * 24 * time.Hour
+	// MaxAgreementLife bounds how long an agreement may be valid.
+	MaxAgreementLife = 3 * 366 * 24 * time.Hour
 	// MaxClockAhead is how far in the future the author's clock may stand before a message waits unseen.
 	MaxClockAhead = 10 * time.Minute
 )

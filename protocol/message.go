@@ -11,35 +11,6 @@ import (
 	"github.com/entente-network/entente/protocol/tlp"
 )
 
-// An Audience is whom a statement is for. It is inside the signature. The zero Audience is refused.
-type Audience struct {
-	Kind AudienceKind `cbor:"1,keyasint"`
-}
-
-// An AudienceKind is a way of naming readers.
-type AudienceKind uint8
-
-// The kinds of audience.
-const (
-	Community AudienceKind = 1 // the teams that each node holds as introduced or verified
-)
-
-func (a Audience) check() error {
-	if a.Kind != Community {
-		return fmt.Errorf("unknown kind of audience %d", a.Kind)
-	}
-	return nil
-}
-
-// Tag returns the hash that stands for the audience in feed ids, data keys and the store.
-func (a Audience) Tag() Hash { return Sum("entente/v1/audience", must(Marshal(a))) }
-
-// FeedOf returns the id of the feed of one node's parcels for one audience.
-func FeedOf(node KID, a Audience) FeedID {
-	tag := a.Tag()
-	return Sum("entente/v1/feed", node[:], tag[:])
-}
-
 // A Kind is what a statement does.
 type Kind uint8
 
@@ -47,9 +18,17 @@ type Kind uint8
 const (
 	KindMessage    Kind = 1
 	KindCorrection Kind = 2 // replaces the statement in Supersedes, of the same author
+	KindReceipts   Kind = 3 // says what became of statements of the other team; for programs
+	KindRecords    Kind = 4 // carries records that officers signed, for the other team alone; for programs
 )
 
-var kindNames = map[Kind]string{KindMessage: "message", KindCorrection: "correction"}
+var kindNames = map[Kind]string{KindMessage: "message", KindCorrection: "correction", KindReceipts: "receipts", KindRecords: "records"}
+
+// ForPeople reports whether statements of the kind carry a document that people read.
+func (k Kind) ForPeople() bool { return k == KindMessage || k == KindCorrection }
+
+// ControlLabel is the label of every statement that is not for people.
+const ControlLabel = tlp.AmberStrict
 
 // String returns the kind's name in the interface.
 func (k Kind) String() string {
@@ -86,7 +65,11 @@ type Statement struct {
 	Supersedes Hash      `cbor:"10,keyasint,omitzero"`
 	Refs       []Hash    `cbor:"11,keyasint,omitempty"` // statements that this one is about
 	Sources    []Hash    `cbor:"12,keyasint,omitempty"` // statements that this one is derived from
-	Body       Body      `cbor:"13,keyasint"`
+	Body       Body      `cbor:"13,keyasint,omitzero"`
+	Content    []byte    `cbor:"14,keyasint,omitempty"` // RED: what stands for Title and Body, sealed to the persons of Audience
+	Blob       *BlobRef  `cbor:"15,keyasint,omitempty"` // the body's ciphertext, where it travels apart, sealed to a key of its own
+	Receipts   []Receipt `cbor:"16,keyasint,omitempty"`
+	Records    [][]byte  `cbor:"17,keyasint,omitempty"` // encoded envelopes
 }
 
 // A Body is a document, byte for byte. One of at most MaxInline bytes is inside; a larger one is fetched by its hash.
@@ -96,6 +79,7 @@ type Body struct {
 	Size   uint64 `cbor:"3,keyasint"`
 	Hash   Hash   `cbor:"4,keyasint"` // SHA-256 of the bytes
 	Inline []byte `cbor:"5,keyasint,omitempty"`
+	Key    string `cbor:"6,keyasint,omitempty"` // opens the blob that the statement names, if its audience is not the community
 }
 
 // External reports whether the body travels as a blob.
@@ -117,19 +101,17 @@ func (s *Statement) check() error {
 	if err := s.Audience.check(); err != nil {
 		return err
 	}
+	if slices.Contains(s.Audience.Teams, s.Author) {
+		return errors.New("the author's team is among the teams that it is for")
+	}
 	if s.Clock > maxClock {
 		return errors.New("the clock is after the year 9999")
 	}
 	if !s.Label.Valid() {
 		return errors.New("no TLP label")
 	}
-	if len(s.Title) > MaxTitle {
-		return fmt.Errorf("a title of %d bytes: at most %d", len(s.Title), MaxTitle)
-	}
-	if s.Title != "" {
-		if err := checkText("title", s.Title); err != nil {
-			return err
-		}
+	if err := checkTitle(s.Title); err != nil {
+		return err
 	}
 	if len(s.Refs) > MaxRefs || len(s.Sources) > MaxRefs {
 		return fmt.Errorf("over %d references", MaxRefs)
@@ -137,10 +119,81 @@ func (s *Statement) check() error {
 	if slices.Contains(s.Refs, Hash{}) || slices.Contains(s.Sources, Hash{}) {
 		return errors.New("a reference to nothing")
 	}
-	return s.Body.check()
+	if !s.Kind.ForPeople() {
+		return s.checkControl()
+	}
+	if len(s.Receipts) != 0 || len(s.Records) != 0 {
+		return errors.New("a message for people with receipts or records")
+	}
+	if (s.Label == tlp.Red) != (len(s.Audience.Persons) > 0) {
+		return errors.New("RED is for named persons, and only RED is")
+	}
+	for _, p := range s.Audience.Persons {
+		if p.Team != s.Author && !slices.Contains(s.Audience.Teams, p.Team) {
+			return fmt.Errorf("person %.40q is of a team that the statement is not for", p.Name)
+		}
+	}
+	if s.Label == tlp.Red {
+		if s.Title != "" || !s.Body.isZero() || len(s.Content) == 0 {
+			return errors.New("RED content is sealed to persons, its title included")
+		}
+		return s.Blob.check()
+	}
+	if len(s.Content) != 0 {
+		return errors.New("sealed to persons, and not RED")
+	}
+	if err := s.Body.check(s.Audience.Kind != Community); err != nil {
+		return err
+	}
+	if (s.Blob != nil) != (s.Body.Key != "") {
+		return errors.New("the body's key goes with a sealed blob")
+	}
+	return s.Blob.check()
 }
 
-func (b *Body) check() error {
+// checkControl checks a statement that programs read: it goes to one team and carries nothing but what its kind says.
+func (s *Statement) checkControl() error {
+	switch {
+	case s.Audience.Kind != Direct || len(s.Audience.Teams) != 1 || len(s.Audience.Persons) != 0:
+		return errors.New("receipts and records go to one team")
+	case s.Label != ControlLabel:
+		return fmt.Errorf("receipts and records are %s", ControlLabel)
+	case s.Title != "" || s.Urgent || !s.Body.isZero() || len(s.Content) != 0 || s.Blob != nil || len(s.Refs) != 0 || len(s.Sources) != 0:
+		return errors.New("receipts and records with something beside them")
+	case (s.Kind == KindReceipts) != (len(s.Receipts) > 0), (s.Kind == KindRecords) != (len(s.Records) > 0):
+		return errors.New("the kind does not say what is inside")
+	case len(s.Receipts) > MaxReceipts, len(s.Records) > MaxCarried:
+		return fmt.Errorf("%d receipts, %d records: at most %d, %d", len(s.Receipts), len(s.Records), MaxReceipts, MaxCarried)
+	}
+	for i := range s.Receipts {
+		if err := s.Receipts[i].check(); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.Records {
+		if len(r) == 0 {
+			return errors.New("an empty record")
+		}
+	}
+	return nil
+}
+
+func checkTitle(s string) error {
+	if len(s) > MaxTitle {
+		return fmt.Errorf("a title of %d bytes: at most %d", len(s), MaxTitle)
+	}
+	if s == "" {
+		return nil
+	}
+	return checkText("title", s)
+}
+
+func (b *Body) isZero() bool {
+	return b.Format == "" && b.Name == "" && b.Size == 0 && b.Hash.IsZero() && b.Inline == nil && b.Key == ""
+}
+
+// check checks a body. A sealed one that travels apart has a key.
+func (b *Body) check(sealed bool) error {
 	if b.Format == "" || len(b.Format) > MaxFormat || len(b.Name) > MaxFile || b.Size > MaxBlob {
 		return errors.New("body: format, name or size out of bounds")
 	}
@@ -154,7 +207,16 @@ func (b *Body) check() error {
 		if len(b.Inline) != 0 || b.Hash.IsZero() {
 			return errors.New("body: both inside and outside, or without a hash")
 		}
+		if sealed != (b.Key != "") {
+			return errors.New("body: a key goes with a body that is sealed and travels apart")
+		}
+		if sealed {
+			return checkToken("body key", b.Key, MaxBodyKey)
+		}
 		return nil
+	}
+	if b.Key != "" {
+		return errors.New("body: a key without a blob")
 	}
 	if uint64(len(b.Inline)) != b.Size || sha256.Sum256(b.Inline) != b.Hash {
 		return errors.New("body: size or hash does not fit its bytes")
@@ -180,8 +242,10 @@ type Parcel struct {
 	Seq   uint64   `cbor:"4,keyasint"`          // from 1
 	Prev  Hash     `cbor:"5,keyasint,omitzero"` // id of the parcel before; absent for Seq 1
 	Class Class    `cbor:"6,keyasint"`
-	Body  []byte   `cbor:"7,keyasint"` // an encoded statement envelope
+	Body  []byte   `cbor:"7,keyasint"` // an encoded statement envelope, or what it was sealed into
 	Blob  *BlobRef `cbor:"8,keyasint,omitempty"`
+	// Sealed says that Body is an age file of the padded envelope, for the nodes of one team.
+	Sealed bool `cbor:"9,keyasint,omitempty"`
 }
 
 // A BlobRef names bytes that are fetched apart.
@@ -206,7 +270,12 @@ func (p *Parcel) check() error {
 	if len(p.Body) == 0 || len(p.Body) > MaxParcel {
 		return fmt.Errorf("a body of %d bytes: want 1 to %d", len(p.Body), MaxParcel)
 	}
-	if p.Blob != nil && (p.Blob.Size == 0 || p.Blob.Size > MaxBlob || p.Blob.Hash.IsZero()) {
+	return p.Blob.check()
+}
+
+// check admits nil.
+func (b *BlobRef) check() error {
+	if b != nil && (b.Size == 0 || b.Size > MaxBlob || b.Hash.IsZero()) {
 		return errors.New("blob: size or hash out of bounds")
 	}
 	return nil
@@ -216,10 +285,27 @@ func (p *Parcel) check() error {
 // statement's own signature, that k is the key which the parcel names, and that author, node, audience, class and blob are
 // those of the parcel. That the audience may have the statement's label is for trust.Decide.
 func (p *Parcel) OpenCommunity(k PublicKey) (*Envelope, *Statement, error) {
+	if p.Sealed {
+		return nil, nil, fmt.Errorf("%w: the parcel is sealed, which nothing for the community is", ErrMalformed)
+	}
+	return p.open(k, p.Body, Channel{})
+}
+
+// OpenSealed is as OpenCommunity for a parcel of the channel, which is not the community's. inner is what the parcel's body
+// was opened and unpadded to. It also checks that the statement is for both ends of the channel: a statement that was sealed
+// to one audience is refused in every other.
+func (p *Parcel) OpenSealed(k PublicKey, inner []byte, c Channel) (*Envelope, *Statement, error) {
+	if !p.Sealed || c.IsCommunity() {
+		return nil, nil, fmt.Errorf("%w: the parcel is not sealed", ErrMalformed)
+	}
+	return p.open(k, inner, c)
+}
+
+func (p *Parcel) open(k PublicKey, inner []byte, c Channel) (*Envelope, *Statement, error) {
 	if id := k.ID(); id != p.Node {
 		return nil, nil, fmt.Errorf("%w: the parcel is of node key %s, not of %s", ErrSignature, p.Node, id)
 	}
-	env, err := DecodeEnvelope(p.Body, MaxParcel)
+	env, err := DecodeEnvelope(inner, MaxParcel)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,11 +319,11 @@ func (p *Parcel) OpenCommunity(k PublicKey) (*Envelope, *Statement, error) {
 	switch {
 	case st.Author != p.Team || st.Node != p.Node:
 		err = errors.New("the statement is another author's than the parcel")
-	case st.Audience.Kind != Community || p.Feed != FeedOf(p.Node, st.Audience):
+	case p.Feed != FeedOf(p.Node, c) || !c.Carries(st.Author, st.Audience):
 		err = errors.New("the statement is for another audience than the feed")
 	case st.Urgent != (p.Class == Urgent):
 		err = errors.New("the class of delivery is not the statement's")
-	case st.Body.External() != (p.Blob != nil), p.Blob != nil && (p.Blob.Hash != st.Body.Hash || p.Blob.Size != st.Body.Size):
+	case !sameBlob(p.Blob, st.Outside()):
 		err = errors.New("the blob is not the statement's body")
 	}
 	if err != nil {
@@ -246,13 +332,26 @@ func (p *Parcel) OpenCommunity(k PublicKey) (*Envelope, *Statement, error) {
 	return env, st, nil
 }
 
-// Heads is a node's signed word on how far its feeds reach: by it a reader knows that nothing is missing at the end.
+// Outside returns the blob that travels beside the statement, which its parcel names as well; nil if nothing does. For the
+// community it is the body itself, for others the body's ciphertext.
+func (s *Statement) Outside() *BlobRef {
+	if s.Audience.Kind == Community && s.Body.External() {
+		return &BlobRef{Size: s.Body.Size, Hash: s.Body.Hash}
+	}
+	return s.Blob
+}
+
+func sameBlob(a, b *BlobRef) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+
+// Heads is a node's signed word on how far its feeds reach: by it a reader knows that nothing is missing at the end. Each is
+// for one reader or all: the feeds between two teams are told to nobody else.
 type Heads struct {
 	Team  TeamID `cbor:"1,keyasint"`
 	Node  KID    `cbor:"2,keyasint"`
 	N     uint64 `cbor:"3,keyasint"`           // counts up; Unix milliseconds of signing serve well
 	Time  uint64 `cbor:"4,keyasint"`           // Unix seconds
 	Feeds []Head `cbor:"5,keyasint,omitempty"` // ascending by feed
+	For   TeamID `cbor:"6,keyasint,omitzero"`  // the one team that it is for; absent: the community
 }
 
 // A Head is the extent of one feed.
@@ -264,7 +363,7 @@ type Head struct {
 }
 
 func (*Heads) recordType() Type { return TypeHeads }
-func (h *Heads) slot() []byte   { return slotKey(h.Node, h.N) }
+func (h *Heads) slot() []byte   { return slotKey(h.Node, h.For, h.N) }
 
 func (h *Heads) check() error {
 	if h.Team.IsZero() || h.Node.IsZero() || h.N == 0 || h.Time == 0 {

@@ -22,6 +22,10 @@ const (
 	TypeHeads     Type = "entente/v1/heads"
 	TypeParcel    Type = "entente/v1/parcel"
 	TypeStatement Type = "entente/v1/statement"
+
+	TypeRecipient       Type = "entente/v1/node-recipient"
+	TypeAgreement       Type = "entente/v1/agreement"
+	TypeAgreementStatus Type = "entente/v1/agreement-status"
 )
 
 // A Use is what a key was certified for.
@@ -46,6 +50,10 @@ var uses = map[Type][]Use{
 	TypeHeads:     {UseNode},
 	TypeParcel:    {UseNode},
 	TypeStatement: {UseNode},
+
+	TypeRecipient:       {UseNode},
+	TypeAgreement:       {UseOfficer},
+	TypeAgreementStatus: {UseOfficer},
 }
 
 // Types returns all registered types, in order.
@@ -108,6 +116,12 @@ func decodeAny(e *Envelope) (Record, error) {
 		return asRecord(Decode[Parcel](e))
 	case TypeStatement:
 		return asRecord(Decode[Statement](e))
+	case TypeRecipient:
+		return asRecord(Decode[NodeRecipient](e))
+	case TypeAgreement:
+		return asRecord(Decode[Agreement](e))
+	case TypeAgreementStatus:
+		return asRecord(Decode[AgreementStatus](e))
 	}
 	return nil, fmt.Errorf("%w: unknown record type %.60q", ErrMalformed, e.Type)
 }
@@ -147,6 +161,8 @@ func slotOf(e *Envelope) (s Slot, node KID, ok bool, err error) {
 	case *Heads:
 		node = r.Node
 	case *Address:
+		node = r.Node
+	case *NodeRecipient:
 		node = r.Node
 	}
 	return Slot(Sum("entente/v1/slot", []byte(e.Type), []byte{0}, key)), node, true, nil
