@@ -46,7 +46,8 @@ type Person struct {
 // RecipientHash names an age recipient.
 func RecipientHash(recipient string) Hash { return Sum("entente/v1/recipient-hash", []byte(recipient)) }
 
-func (p Person) compare(q Person) int {
+// Compare orders persons as an Audience lists them.
+func (p Person) Compare(q Person) int {
 	if c := bytes.Compare(p.Team[:], q.Team[:]); c != 0 {
 		return c
 	}
@@ -86,7 +87,7 @@ func (a Audience) check() error {
 		if err := checkName("person", p.Name); err != nil {
 			return err
 		}
-		if p.Team.IsZero() || p.Key.IsZero() || i > 0 && a.Persons[i-1].compare(p) >= 0 {
+		if p.Team.IsZero() || p.Key.IsZero() || i > 0 && a.Persons[i-1].Compare(p) >= 0 {
 			return errors.New("the persons of an audience are incomplete or not ascending")
 		}
 	}

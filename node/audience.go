@@ -1,0 +1,234 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/trust"
+)
+
+// An AudienceView is whom a message is for, as a person of this team names it.
+type AudienceView struct {
+	Kind string // community, team, person, agreement
+	ID   string // of the agreement, or of the one team; empty for the community, or several teams
+	Name string // of the teams, persons or the agreement's partner; never empty
+}
+
+// A PersonView is an operator of a team to whom RED content is sealed.
+type PersonView struct {
+	Team     protocol.TeamID
+	TeamName string
+	Name     string
+	Self     bool // of this team
+}
+
+// A Reader is a team that will be able to read a message, by how many nodes, and for RED by which persons alone.
+type Reader struct {
+	ID        protocol.TeamID
+	Name      string
+	Nodes     int
+	Connected int
+	Persons   []string // of RED: who can open it; for others empty, which is: whoever uses the node
+	Self      bool     // this team
+}
+
+// A target is an audience as a person wrote it, before the label is known.
+type target struct {
+	kind      protocol.AudienceKind
+	teams     []trust.Team
+	persons   []namedPerson // of person:…
+	agreement trust.AgreementInfo
+}
+
+type namedPerson struct {
+	team protocol.TeamID
+	name string
+}
+
+const audienceForms = "community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT"
+
+// target reads an audience. n.mu is held for reading.
+func (n *Node) target(s string) (target, error) {
+	kind, rest, _ := strings.Cut(s, ":")
+	if kind != "community" && rest == "" {
+		return target{}, fmt.Errorf("audience %.80q: want %s", s, audienceForms)
+	}
+	switch kind {
+	case "community":
+		if rest != "" {
+			return target{}, fmt.Errorf("audience %.80q: the community has no name", s)
+		}
+		return target{kind: protocol.Community}, nil
+	case "team":
+		t := target{kind: protocol.Direct}
+		for name := range strings.SplitSeq(rest, ",") {
+			if err := n.addTeam(&t, name); err != nil {
+				return t, err
+			}
+		}
+		return t, nil
+	case "person":
+		t := target{kind: protocol.Direct}
+		for who := range strings.SplitSeq(rest, ",") {
+			team, name, ok := strings.Cut(who, "/")
+			if !ok || name == "" {
+				return t, fmt.Errorf("person %.80q: want TEAM/NAME", who)
+			}
+			if err := n.addTeam(&t, team); err != nil {
+				return t, err
+			}
+			found, _ := n.book.Find(team, n.now())
+			t.persons = append(t.persons, namedPerson{found.ID, strings.TrimSpace(name)})
+		}
+		return t, nil
+	case "agreement":
+		a, err := n.book.FindAgreement(rest, n.now())
+		if err != nil {
+			return target{}, err
+		}
+		partner, _ := n.book.Team(a.Partner, n.now())
+		return target{kind: protocol.InAgreement, teams: []trust.Team{partner}, agreement: a}, nil
+	}
+	return target{}, fmt.Errorf("unknown audience %.80q: want %s", s, audienceForms)
+}
+
+// addTeam finds a team and adds it, once.
+func (n *Node) addTeam(t *target, name string) error {
+	team, err := n.book.Find(strings.TrimSpace(name), n.now())
+	if err != nil {
+		return err
+	}
+	if team.ID == n.team && t.kind == protocol.Direct {
+		return errors.New("that is this team itself: what stays at home needs no message")
+	}
+	if !slices.ContainsFunc(t.teams, func(o trust.Team) bool { return o.ID == team.ID }) {
+		t.teams = append(t.teams, team)
+	}
+	if len(t.teams) > protocol.MaxTeams {
+		return fmt.Errorf("over %d teams in one message: send it to each group apart", protocol.MaxTeams)
+	}
+	return nil
+}
+
+// audience makes the signed form of a target for the label. RED is for persons: those named, or all operators of the teams,
+// and as, an operator of this team. The answer may be a refusal. n.mu is held for reading.
+func (n *Node) audience(t target, l tlp.Label, as string) (protocol.Audience, trust.Decision) {
+	a := protocol.Audience{Kind: t.kind, Agreement: t.agreement.ID}
+	for _, team := range t.teams {
+		a.Teams = append(a.Teams, team.ID)
+	}
+	slices.SortFunc(a.Teams, func(x, y protocol.TeamID) int { return bytes.Compare(x[:], y[:]) })
+	switch {
+	case t.kind == protocol.Community:
+		return a, trust.Decision{Allowed: true}
+	case l != tlp.Red && len(t.persons) > 0:
+		return a, trust.Decision{Rule: "person-red", Reason: fmt.Sprintf("what is for named persons alone is TLP:RED, and this is TLP:%s", l)}
+	case l != tlp.Red && as != "":
+		return a, trust.Decision{Rule: "person-red", Reason: "only TLP:RED is sealed to persons, whom it would have to be kept from otherwise"}
+	case l != tlp.Red:
+		return a, trust.Decision{Allowed: true}
+	}
+	for _, team := range t.teams {
+		operators := n.book.Operators(team.ID)
+		if len(operators) == 0 {
+			return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("%s names no person to whom TLP:RED can be sealed", team.Name)}
+		}
+		var wanted []string
+		for _, p := range t.persons {
+			if p.team == team.ID {
+				wanted = append(wanted, p.name)
+			}
+		}
+		for _, name := range wanted {
+			if !slices.ContainsFunc(operators, func(o protocol.Operator) bool { return strings.EqualFold(o.Name, name) }) {
+				return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("%s names no operator %.80q", team.Name, name)}
+			}
+		}
+		for _, o := range operators {
+			if len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, o.Name) }) {
+				a.Persons = append(a.Persons, protocol.Person{Team: team.ID, Name: o.Name, Key: protocol.RecipientHash(o.Recipient)})
+			}
+		}
+	}
+	if as != "" {
+		i := slices.IndexFunc(n.book.Operators(n.team), func(o protocol.Operator) bool { return strings.EqualFold(o.Name, as) })
+		if i < 0 {
+			return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("this team names no operator %.80q", as)}
+		}
+		o := n.book.Operators(n.team)[i]
+		a.Persons = append(a.Persons, protocol.Person{Team: n.team, Name: o.Name, Key: protocol.RecipientHash(o.Recipient)})
+	}
+	slices.SortFunc(a.Persons, protocol.Person.Compare)
+	if len(a.Persons) > protocol.MaxPersons {
+		return a, trust.Decision{Rule: "too-many-persons", Reason: fmt.Sprintf("%d persons: TLP:RED is sealed to at most %d", len(a.Persons), protocol.MaxPersons)}
+	}
+	return a, trust.Decision{Allowed: true}
+}
+
+// personKeys returns the recipients of the persons of an audience, in its order. n.mu is held for reading.
+func (n *Node) personKeys(a protocol.Audience) ([]string, error) {
+	var out []string
+	for _, p := range a.Persons {
+		i := slices.IndexFunc(n.book.Operators(p.Team), func(o protocol.Operator) bool {
+			return o.Name == p.Name && protocol.RecipientHash(o.Recipient) == p.Key
+		})
+		if i < 0 {
+			return nil, errors.New("a person of the audience has another key by now: send it again")
+		}
+		out = append(out, n.book.Operators(p.Team)[i].Recipient)
+	}
+	return out, nil
+}
+
+// audienceView names an audience for people of this team, who may be its author. n.mu is held for reading.
+func (n *Node) audienceView(author protocol.TeamID, a protocol.Audience) AudienceView {
+	v := AudienceView{Kind: a.Kind.String(), Name: "community"}
+	if a.Kind == protocol.Community {
+		return v
+	}
+	name := func(id protocol.TeamID) string {
+		t, ok := n.book.Team(id, n.now())
+		if !ok {
+			return id.Short()
+		}
+		return t.Name
+	}
+	var names []string
+	switch {
+	case len(a.Persons) > 0:
+		for _, p := range a.Persons {
+			names = append(names, name(p.Team)+"/"+p.Name)
+		}
+		if a.Kind == protocol.Direct {
+			v.Kind = "person"
+		}
+	case a.Kind == protocol.InAgreement && author != n.team:
+		names = append(names, name(author))
+	default:
+		for _, t := range a.Teams {
+			names = append(names, name(t))
+		}
+	}
+	if a.Kind == protocol.InAgreement {
+		v.ID = a.Agreement.String()
+	} else if len(a.Teams) == 1 {
+		v.ID = a.Teams[0].String()
+	}
+	v.Name = strings.Join(names, ", ")
+	return v
+}
+
+// persons names those to whom RED content is sealed. n.mu is held for reading.
+func (n *Node) persons(a protocol.Audience) []PersonView {
+	var out []PersonView
+	for _, p := range a.Persons {
+		t, _ := n.book.Team(p.Team, n.now())
+		out = append(out, PersonView{Team: p.Team, TeamName: t.Name, Name: p.Name, Self: p.Team == n.team})
+	}
+	return out
+}
