@@ -16,8 +16,8 @@ type Agreement struct {
 	RootA    Hash       `cbor:"3,keyasint"` // the root record of A whose officers sign
 	RootB    Hash       `cbor:"4,keyasint"` // of B
 	Prev     Hash       `cbor:"5,keyasint,omitzero"`
-	Title    string     `cbor:"6,keyasint,omitempty"`
-	Ceiling  tlp.Label  `cbor:"7,keyasint"` // the strictest label that may be sent under it
+	Title    string     `cbor:"6,keyasint,omitempty"` // a name
+	Ceiling  tlp.Label  `cbor:"7,keyasint"`           // the strictest label that may be sent under it
 	Policy   IEP        `cbor:"8,keyasint"`
 	Purposes []string   `cbor:"9,keyasint,omitempty"`  // free text, one line each
 	Types    []string   `cbor:"10,keyasint,omitempty"` // of InformationTypes, ascending; empty: all
@@ -154,7 +154,12 @@ func (a *Agreement) check() error {
 	if !a.Ceiling.Valid() {
 		return errors.New("no ceiling")
 	}
-	if err := errors.Join(checkTitle(a.Title), checkText("text", a.Text), a.Policy.check()); err != nil {
+	if a.Title != "" { // one line, so that it cannot pass for one of the terms
+		if err := checkName("title", a.Title); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(checkText("text", a.Text), a.Policy.check()); err != nil {
 		return err
 	}
 	if len(a.Purposes) > MaxPurposes {

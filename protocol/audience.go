@@ -179,8 +179,8 @@ func (c *Content) check() error {
 
 // DecodeContent reads what Encode wrote, for the statement that carried it.
 func DecodeContent(data []byte, s *Statement) (*Content, error) {
-	if len(data) > MaxParcel {
-		return nil, tooLong(len(data), MaxParcel)
+	if len(data) > MaxStatement {
+		return nil, tooLong(len(data), MaxStatement)
 	}
 	var c Content
 	if err := Unmarshal(data, &c); err != nil {
@@ -192,7 +192,7 @@ func DecodeContent(data []byte, s *Statement) (*Content, error) {
 	switch {
 	case c.Context != s.Context():
 		return nil, fmt.Errorf("%w: the sealed content was made for another message", ErrMalformed)
-	case c.Body.External() != (s.Blob != nil):
+	case !c.Body.fits(s.Blob):
 		return nil, fmt.Errorf("%w: the blob is not the sealed content's body", ErrMalformed)
 	}
 	return &c, nil

@@ -76,8 +76,11 @@ func DecodeEnvelope(data []byte, max int) (*Envelope, error) {
 
 // maxOf returns how many bytes an envelope of the type may have.
 func maxOf(t Type) int {
-	if t == TypeParcel || t == TypeStatement {
+	switch t {
+	case TypeParcel:
 		return MaxParcel
+	case TypeStatement:
+		return MaxStatement
 	}
 	return MaxRecord
 }

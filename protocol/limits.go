@@ -5,10 +5,11 @@ import "time"
 // Limits of the wire form. A record beyond one is refused, whoever signed it.
 const (
 	MaxInline    = 32 << 10  // bytes of a body inside its statement; larger ones travel as a blob
-	MaxParcel    = 192 << 10 // bytes of an encoded parcel envelope: RED for 64 persons, each of whom takes 1.6 KiB, and its body
+	MaxStatement = 160 << 10 // bytes of an encoded statement envelope: RED for 64 persons, each of whom takes 1.6 KiB, and its body
+	MaxParcel    = 224 << 10 // bytes of an encoded parcel envelope: any statement, padded and sealed to MaxNodes nodes
 	MaxRecord    = 256 << 10 // bytes of any other encoded envelope
 	MaxBundle    = 2 << 20   // bytes of an introduction, or of one team's records in an exchange
-	MaxBlob      = 1 << 30   // bytes of a body outside its statement
+	MaxBlob      = 1 << 30   // bytes of a body outside its statement, and of what travels for it
 	MaxSigs      = 16        // signatures on one envelope
 	MaxKeys      = 16        // root or officer keys in one root record
 	MaxNodes     = 32        // current nodes in one manifest

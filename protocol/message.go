@@ -85,6 +85,11 @@ type Body struct {
 // External reports whether the body travels as a blob.
 func (b *Body) External() bool { return b.Size > MaxInline }
 
+// fits reports whether the blob can be the sealed body: there is one if the body travels apart, and ciphertext is longer.
+func (b *Body) fits(blob *BlobRef) bool {
+	return b.External() == (blob != nil) && (blob == nil || blob.Size > b.Size)
+}
+
 func (*Statement) recordType() Type { return TypeStatement }
 func (*Statement) slot() []byte     { return nil }
 
@@ -130,10 +135,15 @@ func (s *Statement) check() error {
 	}
 	for _, p := range s.Audience.Persons {
 		if p.Team != s.Author && !slices.Contains(s.Audience.Teams, p.Team) {
-			return fmt.Errorf("person %.40q is of a team that the statement is not for", p.Name)
+			return errors.New("a person of a team that the statement is not for")
 		}
 	}
 	if s.Label == tlp.Red {
+		for _, t := range s.Audience.Teams {
+			if !slices.ContainsFunc(s.Audience.Persons, func(p Person) bool { return p.Team == t }) {
+				return errors.New("RED goes to a team of which it names no person")
+			}
+		}
 		if s.Title != "" || !s.Body.isZero() || len(s.Content) == 0 {
 			return errors.New("RED content is sealed to persons, its title included")
 		}
@@ -145,8 +155,8 @@ func (s *Statement) check() error {
 	if err := s.Body.check(s.Audience.Kind != Community); err != nil {
 		return err
 	}
-	if (s.Blob != nil) != (s.Body.Key != "") {
-		return errors.New("the body's key goes with a sealed blob")
+	if s.Audience.Kind == Community && s.Blob != nil || s.Audience.Kind != Community && !s.Body.fits(s.Blob) {
+		return errors.New("the sealed blob is not the body's")
 	}
 	return s.Blob.check()
 }
@@ -171,12 +181,19 @@ func (s *Statement) checkControl() error {
 		}
 	}
 	for _, r := range s.Records {
-		if len(r) == 0 {
-			return errors.New("an empty record")
+		e, err := DecodeEnvelope(r, MaxRecord)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(carried, e.Type) {
+			return fmt.Errorf("a statement that carries a record of type %s: want one of %v", e.Type, carried)
 		}
 	}
 	return nil
 }
+
+// carried are the types of the records that a statement may carry: what is between two teams and spreads to nobody else.
+var carried = []Type{TypeAgreement, TypeAgreementStatus, TypeCutoff}
 
 func checkTitle(s string) error {
 	if len(s) > MaxTitle {
@@ -305,7 +322,7 @@ func (p *Parcel) open(k PublicKey, inner []byte, c Channel) (*Envelope, *Stateme
 	if id := k.ID(); id != p.Node {
 		return nil, nil, fmt.Errorf("%w: the parcel is of node key %s, not of %s", ErrSignature, p.Node, id)
 	}
-	env, err := DecodeEnvelope(inner, MaxParcel)
+	env, err := DecodeEnvelope(inner, MaxStatement)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -368,6 +385,9 @@ func (h *Heads) slot() []byte   { return slotKey(h.Node, h.For, h.N) }
 func (h *Heads) check() error {
 	if h.Team.IsZero() || h.Node.IsZero() || h.N == 0 || h.Time == 0 {
 		return errors.New("team, node, counter or time is missing")
+	}
+	if h.For == h.Team {
+		return errors.New("heads are for another team, or for all")
 	}
 	if len(h.Feeds) > MaxHeads {
 		return fmt.Errorf("%d feeds: at most %d", len(h.Feeds), MaxHeads)
