@@ -40,6 +40,45 @@ type Question struct {
 	Peer     State
 	Self     bool          // Peer is my own team
 	Ahead    time.Duration // how far the clock in the message is ahead of mine
+
+	Control   bool            // the statement is for programs: receipts, records
+	Agreement AgreementState  // of the audience's agreement; for named teams, Active if any agreement with Peer is
+	Ceiling   tlp.Label       // of that agreement
+	Onward    protocol.Onward // of the audience's agreement; zero where there is none
+	Content   bool            // View: of the content itself, which of RED is for persons; without it, of all but the content
+	Person    bool            // View of content: the person who asks is one whom the audience names
+	Reach     Reach           // Export: who would see it
+}
+
+// A Reach is how far an export goes. The zero Reach is refused.
+type Reach uint8
+
+// The reaches, each of which includes those before it.
+const (
+	ReachTeam         Reach = iota + 1 // systems and persons of our own team
+	ReachConstituents                  // those whom our team serves
+	ReachCommunity                     // other teams
+	ReachPublic                        // everybody
+)
+
+var reachNames = [...]string{"none", "team", "constituents", "community", "public"}
+
+// String returns the reach in lower case.
+func (r Reach) String() string {
+	if int(r) < len(reachNames) {
+		return reachNames[r]
+	}
+	return fmt.Sprintf("reach-%d", uint8(r))
+}
+
+// ParseReach reads the name of a reach.
+func ParseReach(s string) (Reach, error) {
+	for i, n := range reachNames {
+		if i > 0 && n == s {
+			return Reach(i), nil
+		}
+	}
+	return 0, fmt.Errorf("reach %.40q: want one of %v", s, reachNames[1:])
 }
 
 // A Decision is the answer, and why.

@@ -7,19 +7,45 @@ import (
 	"github.com/entente-network/entente/protocol/tlp"
 )
 
-// ChooseLabel says under which label a document goes out: the one that the person asked for, or else the strictest that
-// the document carries. A person may tighten and never loosen. Unset stands for not asked, or not marked.
-func ChooseLabel(asked, marked tlp.Label) (tlp.Label, Decision) {
+// ChooseLabel says under which label a document goes out: the one that the person asked for, or else the strictest of what
+// the document carries and what it is derived from. A person may tighten and never loosen. Unset stands for not asked, not
+// marked, or no sources.
+func ChooseLabel(asked, marked, sources tlp.Label) (tlp.Label, Decision) {
+	floor := tlp.Unset
+	for _, l := range []tlp.Label{marked, sources} {
+		if l.Valid() {
+			floor = max(floor, l)
+		}
+	}
 	switch {
-	case !asked.Valid() && !marked.Valid():
+	case !asked.Valid() && !floor.Valid():
 		return tlp.Unset, Decision{Rule: "unlabelled", Reason: "the document carries no TLP marking and no label was given"}
+	case !asked.Valid() && floor != marked:
+		return floor, Decision{Allowed: true, Rule: "source-label"}
 	case !asked.Valid():
 		return marked, Decision{Allowed: true, Rule: "document-label"}
 	case marked.Valid() && asked < marked:
 		return tlp.Unset, Decision{Rule: "label-loosened",
 			Reason: fmt.Sprintf("the document is marked %s; a label may be tightened, and %s is wider", marked, asked)}
+	case asked < floor:
+		return tlp.Unset, Decision{Rule: "source-loosened",
+			Reason: fmt.Sprintf("a message that it is derived from is %s; a label may be tightened, and %s is wider", floor, asked)}
 	}
 	return asked, Decision{Allowed: true, Rule: "asked-label"}
+}
+
+// Derive returns the strictest label of the sources; Unset if there are none.
+func Derive(sources []*protocol.Statement) tlp.Label {
+	strictest := tlp.Unset
+	for _, s := range sources {
+		strictest = max(strictest, s.Label)
+	}
+	return strictest
+}
+
+// MayDerive says whether what is derived from the sources may go to the audience.
+func MayDerive(sources []*protocol.Statement, aud protocol.Audience, self protocol.TeamID) Decision {
+	return Decision{Rule: "source-audience"}
 }
 
 // MayCorrect says whether the team may replace the statement old by one of the label l: only its own, and not under a wider

@@ -12,7 +12,7 @@ func TestChooseLabel(t *testing.T) {
 	every := append([]tlp.Label{tlp.Unset}, tlp.All()...)
 	for _, asked := range every {
 		for _, marked := range every {
-			got, d := ChooseLabel(asked, marked)
+			got, d := ChooseLabel(asked, marked, tlp.Unset)
 			switch {
 			case d.Allowed != got.Valid():
 				t.Errorf("asked %v, marked %v: allowed %v with label %v", asked, marked, d.Allowed, got)
