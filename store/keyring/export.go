@@ -7,7 +7,8 @@ import (
 	"github.com/entente-network/entente/protocol"
 )
 
-// Export returns the node's keys in the clear, for a backup that the caller seals at once. The caller clears the bytes. Keys
+// Export returns the node's keys in the clear, former age identities and the key of the audit log included, for a backup that the
+// caller seals at once. The caller clears the bytes. Keys
 // that wait are left out: the node may use them after the backup was made, and a restored one must not do so too.
 func (r *Ring) Export() ([]byte, error) {
 	r.mu.Lock()
@@ -31,32 +32,10 @@ func Import(dir string, u Unlock, record []byte) (*Ring, error) {
 	if err := rec.check(); err != nil {
 		return nil, fmt.Errorf("the node's keys in the backup: %w", err)
 	}
-	f, err := createKeys(dir)
-	if err != nil {
-		return nil, err
-	}
-	r, err := newRing(f, u)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.importRecord(rec); err != nil {
-		r.Close()
-		return nil, fmt.Errorf("restoring the node's keys: %w", err)
-	}
-	return r, nil
-}
-
-func (r *Ring) importRecord(rec nodeRecord) error {
-	if r.dir.has(nodeKey) {
-		return fmt.Errorf("%s %w", r.dir.file(nodeKey), ErrExists)
-	}
-	id, err := r.unlock.identity(r.dir, true, 0)
-	if err != nil {
-		return err
-	}
-	r.unlocked(id)
-	if err := r.write(&rec, r.dir.create); err != nil {
-		return err
-	}
-	return r.adopt(rec)
+	return start(createKeys, dir, u, "restoring the node's keys", func(r *Ring) error {
+		if rec.Audit == [32]byte{} {
+			rec.Audit = newKey()
+		}
+		return r.create(rec, 0)
+	})
 }

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,6 +22,14 @@ type Prepared struct {
 	Key       protocol.PublicKey
 	Peer      ed25519.PublicKey // of libp2p
 	Recipient string
+}
+
+func newNextKeys() (nextKeys, error) {
+	id, err := seal.GenerateIdentity()
+	if err != nil {
+		return nextKeys{}, err
+	}
+	return nextKeys{Sign: newKey(), Transport: newKey(), Identity: id.Secret()}, nil
 }
 
 func (k *nextKeys) public() (Prepared, error) {
@@ -48,12 +57,12 @@ func (r *Ring) Prepare() (Prepared, error) {
 		if len(r.rec.Former) >= MaxFormer {
 			return Prepared{}, fmt.Errorf("this node was replaced %d times already: make a new one", MaxFormer)
 		}
-		var fresh nodeRecord
-		if err := fresh.renew(); err != nil {
+		next, err := newNextKeys()
+		if err != nil {
 			return Prepared{}, err
 		}
 		rec := r.rec
-		rec.Next = &nextKeys{Sign: fresh.Sign, Transport: fresh.Transport, Identity: fresh.Identity}
+		rec.Next = &next
 		if err := r.write(&rec, r.dir.replace); err != nil {
 			return Prepared{}, fmt.Errorf("keeping the node's next keys: %w", err)
 		}
@@ -73,20 +82,46 @@ func (r *Ring) Prepared() (p Prepared, ok bool, err error) {
 	return p, err == nil, err
 }
 
-// Promote puts the keys that wait in the place of the present ones, as [Ring.ReplaceNode] does with new ones.
+// Promote puts the keys that wait in the place of the present ones. The data keys stay, so that the store stays readable, and the
+// former identity stays too, so that what was sealed to the node before still opens.
 func (r *Ring) Promote() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return ErrClosed
 	}
-	next := r.rec.Next
-	if next == nil {
-		return fmt.Errorf("no keys wait to replace the present ones")
+	if r.rec.Next == nil {
+		return errors.New("no keys wait to replace the present ones")
+	}
+	return r.succeed(*r.rec.Next)
+}
+
+// ReplaceNode is [Ring.Promote] with keys made on the spot, after a restore, a clone or a theft. An officer must certify them, and
+// the node be started anew.
+func (r *Ring) ReplaceNode() error {
+	next, err := newNextKeys()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	return r.succeed(next)
+}
+
+// succeed puts next in the place of the present keys. The caller holds the lock.
+func (r *Ring) succeed(next nextKeys) error {
+	if len(r.rec.Former) >= MaxFormer {
+		return fmt.Errorf("this node was replaced %d times already: make a new one", MaxFormer)
 	}
 	rec := r.rec
 	rec.Former = append(slices.Clone(rec.Former), r.key.Public().ID())
-	rec.Sign, rec.Transport, rec.Identity, rec.Next = next.Sign, next.Transport, next.Identity, nil
+	rec.Sign, rec.Transport, rec.Next = next.Sign, next.Transport, nil
+	if err := rec.newIdentity(next.Identity, 0); err != nil {
+		return err
+	}
 	if err := r.write(&rec, r.dir.replace); err != nil {
 		return fmt.Errorf("replacing the node's keys: %w", err)
 	}

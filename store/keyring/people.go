@@ -15,7 +15,7 @@ import (
 	"github.com/entente-network/entente/protocol/seal"
 )
 
-// MaxOfficerName is the greatest length of an officer's name, in bytes: it is part of a file name.
+// MaxOfficerName is the greatest length of an officer's or operator's name, in bytes: it is part of a file name.
 const MaxOfficerName = 64
 
 const (
@@ -56,7 +56,7 @@ func CreateRoot(dir, passphrase string, workFactor int) (*protocol.PrivateKey, e
 
 // CreateOfficer makes an officer key in dir, which it makes where it is missing. ErrExists if the officer has one.
 func CreateOfficer(dir, name, passphrase string, workFactor int) (*protocol.PrivateKey, error) {
-	if err := checkOfficerName(name); err != nil {
+	if err := checkPersonName("officer", name); err != nil {
 		return nil, err
 	}
 	return createPerson(dir, officerFile+name, protocol.UseOfficer, name, passphrase, workFactor)
@@ -134,7 +134,7 @@ func OpenRoot(fileOrDir, passphrase string) (*protocol.PrivateKey, error) {
 
 // OpenOfficer opens the key of an officer. ErrNoKey if there is none of that name.
 func OpenOfficer(dir, name, passphrase string) (*protocol.PrivateKey, error) {
-	if err := checkOfficerName(name); err != nil {
+	if err := checkPersonName("officer", name); err != nil {
 		return nil, err
 	}
 	return openPerson(dir, officerFile+name, protocol.UseOfficer, name, passphrase)
@@ -303,13 +303,13 @@ func ChangePassphrase(file, old, passphrase string, workFactor int) error {
 	return f.replace(name, text)
 }
 
-// checkOfficerName keeps to names that are the same in every file system and in every terminal.
-func checkOfficerName(name string) error {
+// checkPersonName keeps to names that are the same in every file system and in every terminal.
+func checkPersonName(role, name string) error {
 	bad := func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-@'", r)
 	}
 	if name == "" || len(name) > MaxOfficerName || strings.TrimSpace(name) != name || strings.IndexFunc(name, bad) >= 0 {
-		return fmt.Errorf("officer name %.80q: want 1 to %d bytes of letters, digits, spaces and . _ - @ '", name, MaxOfficerName)
+		return fmt.Errorf("%s name %.80q: want 1 to %d bytes of letters, digits, spaces and . _ - @ '", role, name, MaxOfficerName)
 	}
 	return nil
 }

@@ -19,8 +19,9 @@ import (
 
 // Limits of one node.
 const (
-	MaxAudiences = 4096 // audiences, those given up included
-	MaxFormer    = 256  // replaced node keys
+	MaxAudiences  = 4096 // audiences, those given up included
+	MaxFormer     = 256  // replaced node keys
+	MaxIdentities = 64   // former age identities that still open what was sealed to them
 )
 
 // Errors of a ring, besides those of files.
@@ -47,6 +48,10 @@ type nodeRecord struct {
 	Former    []protocol.KID `cbor:"7,keyasint,omitempty"` // signing keys before, the oldest first
 	Audiences []audienceKey  `cbor:"8,keyasint,omitempty"` // ascending by tag
 	Next      *nextKeys      `cbor:"9,keyasint,omitempty"` // that wait to replace Sign, Transport and Identity
+
+	Since      int64            `cbor:"10,keyasint,omitzero"`  // when Identity was taken into use, in Unix seconds; 0: not known
+	Identities []formerIdentity `cbor:"11,keyasint,omitempty"` // age identities before, the oldest first
+	Audit      [32]byte         `cbor:"12,keyasint,omitzero"`  // seed of the key that signs the audit log; zero: of an older version
 }
 
 type audienceKey struct {
@@ -63,36 +68,37 @@ type Ring struct {
 	to     seal.Recipient // node.key is sealed to it
 	local  *seal.Cipher
 
-	mu        sync.Mutex
-	closed    bool
-	rec       nodeRecord
-	key       *protocol.PrivateKey
-	identity  seal.Identity
-	audiences map[protocol.Hash]*seal.Cipher
+	mu         sync.Mutex
+	closed     bool
+	rec        nodeRecord
+	key        *protocol.PrivateKey
+	identities []seal.Identity // the present one, then the former ones, the newest first
+	audiences  map[protocol.Hash]*seal.Cipher
 }
 
 // Create makes the keys of a new node in dir, which it makes where it is missing. ErrExists if a node is there. The work factor
 // is that of seal.SealPassphrase and matters only for a typed passphrase.
 func Create(dir string, u Unlock, workFactor int) (*Ring, error) {
-	f, err := createKeys(dir)
-	if err != nil {
-		return nil, err
-	}
-	r, err := newRing(f, u)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.create(workFactor); err != nil {
-		r.Close()
-		return nil, fmt.Errorf("making the node's keys: %w", err)
-	}
-	return r, nil
+	return start(createKeys, dir, u, "making the node's keys", func(r *Ring) error {
+		rec := nodeRecord{Version: nodeRecordVersion, Local: newKey(), Badger: newKey(), Audit: newKey()}
+		next, err := newNextKeys()
+		if err != nil {
+			return err
+		}
+		rec.Sign, rec.Transport, rec.Identity = next.Sign, next.Transport, next.Identity
+		return r.create(rec, workFactor)
+	})
 }
 
 // Open opens the keys of the node in dir. Errors to tell apart: ErrNoKey, ErrWrongUnlock or seal.ErrWrongPassphrase, ErrUnsafe,
 // ErrInUse; seal.ErrDamaged if node.key is not whole.
 func Open(dir string, u Unlock) (*Ring, error) {
-	f, err := openKeys(dir)
+	return start(openKeys, dir, u, "opening the node's keys", (*Ring).load)
+}
+
+// start opens a directory of keys, takes its lock, and calls do.
+func start(open func(string) (*folder, error), dir string, u Unlock, doing string, do func(*Ring) error) (*Ring, error) {
+	f, err := open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +106,9 @@ func Open(dir string, u Unlock) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.load(); err != nil {
+	if err := do(r); err != nil {
 		r.Close()
-		return nil, fmt.Errorf("opening the node's keys: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	return r, nil
 }
@@ -126,7 +132,8 @@ func newRing(f *folder, u Unlock) (*Ring, error) {
 	return &Ring{dir: f, lock: lock, unlock: u, audiences: map[protocol.Hash]*seal.Cipher{}}, nil
 }
 
-func (r *Ring) create(workFactor int) error {
+// create writes the first record of a node.
+func (r *Ring) create(rec nodeRecord, workFactor int) error {
 	if r.dir.has(nodeKey) {
 		return fmt.Errorf("%s %w", r.dir.file(nodeKey), ErrExists)
 	}
@@ -135,10 +142,6 @@ func (r *Ring) create(workFactor int) error {
 		return err
 	}
 	r.unlocked(id)
-	rec := nodeRecord{Version: nodeRecordVersion, Local: newKey(), Badger: newKey()}
-	if err := rec.renew(); err != nil {
-		return err
-	}
 	if err := r.write(&rec, r.dir.create); err != nil {
 		return err
 	}
@@ -170,6 +173,12 @@ func (r *Ring) load() error {
 	if err := rec.check(); err != nil {
 		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), err)
 	}
+	if rec.Audit == [32]byte{} { // written before there was one
+		rec.Audit = newKey()
+		if err := r.write(&rec, r.dir.replace); err != nil {
+			return err
+		}
+	}
 	return r.adopt(rec)
 }
 
@@ -188,8 +197,8 @@ func (rec *nodeRecord) check() error {
 		return errors.New("a key is missing")
 	case rec.Next != nil && (rec.Next.Sign == zero || rec.Next.Transport == zero):
 		return errors.New("a key that waits is missing")
-	case len(rec.Audiences) > MaxAudiences || len(rec.Former) > MaxFormer:
-		return errors.New("too many audiences or former keys")
+	case len(rec.Audiences) > MaxAudiences || len(rec.Former) > MaxFormer || len(rec.Identities) > MaxIdentities:
+		return errors.New("too many audiences, former keys or former identities")
 	}
 	for i, a := range rec.Audiences {
 		if i > 0 && bytes.Compare(rec.Audiences[i-1].Tag[:], a.Tag[:]) >= 0 {
@@ -199,27 +208,17 @@ func (rec *nodeRecord) check() error {
 	return nil
 }
 
-// renew gives the record new seeds and a new identity. Data keys stay.
-func (rec *nodeRecord) renew() error {
-	id, err := seal.GenerateIdentity()
-	if err != nil {
-		return err
-	}
-	rec.Identity, rec.Sign, rec.Transport = id.Secret(), newKey(), newKey()
-	return nil
-}
-
 // adopt makes rec the record of the ring, after it was read or written. The caller owns the ring or holds its lock.
 func (r *Ring) adopt(rec nodeRecord) error {
 	key, err := protocol.KeyFromSeed(protocol.Ed25519, rec.Sign)
 	if err != nil {
 		return err
 	}
-	id, err := seal.ParseIdentity(rec.Identity)
+	ids, err := rec.identities()
 	if err != nil {
 		return err
 	}
-	r.rec, r.key, r.identity = rec, key, id
+	r.rec, r.key, r.identities = rec, key, ids
 	if r.local == nil {
 		r.local = seal.NewCipher(rec.Local)
 	}
@@ -248,7 +247,7 @@ func (r *Ring) Close() error {
 	}
 	r.closed = true
 	clear(r.rec.Audiences)
-	r.rec, r.identity = nodeRecord{}, seal.Identity{}
+	r.rec, r.identities = nodeRecord{}, nil
 	clear(r.audiences)
 	err := r.lock.Close()
 	r.dir.close()
@@ -300,22 +299,6 @@ func (r *Ring) mustBeOpen() {
 	if r.closed {
 		panic("keyring: a key was asked of a closed ring")
 	}
-}
-
-// Recipient returns the age recipient for what is sealed to this node: the text for its place in the manifest.
-func (r *Ring) Recipient() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.mustBeOpen()
-	return r.identity.Recipient().String()
-}
-
-// Unseal returns a reader of what was sealed to this node's recipient. See package seal on reading a stream.
-func (r *Ring) Unseal(sealed io.Reader) (io.Reader, error) {
-	r.mu.Lock()
-	id := r.identity
-	r.mu.Unlock()
-	return seal.Open(sealed, id)
 }
 
 // Local returns the cipher of this node's own values.
@@ -413,29 +396,6 @@ func (r *Ring) find(tag protocol.Hash) (int, bool) {
 func newKey() (k [32]byte) {
 	rand.Read(k[:]) // never fails: crypto/rand ends the program instead
 	return k
-}
-
-// ReplaceNode gives the node a new signing key, peer key and age identity, after a restore, a clone or a theft. The data keys
-// stay, so that the store stays readable. An officer must certify the new keys, and the node be started anew with them. What
-// was sealed to the former recipient can no longer be opened.
-func (r *Ring) ReplaceNode() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	rec := r.rec
-	if len(rec.Former) >= MaxFormer {
-		return fmt.Errorf("this node was replaced %d times already: make a new one", MaxFormer)
-	}
-	rec.Former, rec.Next = append(slices.Clone(rec.Former), r.key.Public().ID()), nil
-	if err := rec.renew(); err != nil {
-		return err
-	}
-	if err := r.write(&rec, r.dir.replace); err != nil {
-		return fmt.Errorf("replacing the node's keys: %w", err)
-	}
-	return r.adopt(rec)
 }
 
 // OnDisk is [Unlock.OnDisk] of the secret that opened the ring, for the directory above that of the keys.
