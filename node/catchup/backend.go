@@ -28,9 +28,12 @@ type Feeds interface {
 	// Extent returns what this node holds of one feed. ok is false if it holds nothing and never did.
 	Extent(f protocol.FeedID) (x Extent, ok bool, err error)
 	// Follow says whether entries of a feed that a peer announces are wanted, and up to which cut-off. It must refuse a feed
-	// that is not one of the named node's, and a node that is not the named team's.
+	// that is not one of the named node's, and a node that is not the named team's: what it wants bounds what is remembered
+	// of peers' claims.
 	Follow(team protocol.TeamID, node protocol.KID, f protocol.FeedID) Follow
-	// Serves reports whether p may be told of the feed and be given its entries.
+	// Serves reports whether p may be told of the feed and be given its entries. It is false for a feed that is not known
+	// here. Nothing of a feed that p is not served reaches p, and p is never asked for it: to p it is a feed like any that
+	// does not exist. It is asked often, and for every feed of a list.
 	Serves(p peer.ID, f protocol.FeedID) bool
 	// Range calls fn with the encoded parcels that this node holds of [from, to), ascending or, if reverse, descending,
 	// until fn returns false. Holes are skipped. The parcels are fn's to keep.
@@ -41,22 +44,26 @@ type Feeds interface {
 	Ingest(ctx context.Context, p peer.ID, ask Ask, raws [][]byte) (Report, error)
 }
 
-// Words is the authors' signed heads.
+// Words is the authors' signed heads for the community. Those for one team travel by other ways; the engine neither gives nor
+// asks for them, and takes them only from Heard.
 type Words interface {
 	// Heads calls fn with the newest heads of every node that this node has.
 	Heads(fn func(h *protocol.Heads)) error
 	// HeadsOf returns the encoded envelope of a node's newest heads, nil if there is none.
 	HeadsOf(node protocol.KID) ([]byte, error)
 	// AddHeads verifies and keeps an envelope that p answered. It returns the heads if they are valid and newer than what
-	// was there, nil if they are valid and not newer. An error wraps ErrRefused if the envelope proves p wrong.
+	// was there, nil if they are valid and not newer. An error wraps ErrRefused if the envelope proves p wrong, as heads that
+	// are for one team do.
 	AddHeads(ctx context.Context, p peer.ID, raw []byte) (*protocol.Heads, error)
 }
 
 // Blobs is the bodies that travel apart from their statements.
 type Blobs interface {
-	// WantedBlobs returns up to max blobs that accepted statements name and that are not held whole, the most wanted first.
-	WantedBlobs(max int) ([]protocol.BlobRef, error)
-	// OpenBlob opens a blob for p. ok is false if it is not held whole, or p may not have it.
+	// WantedBlobs returns up to max blobs that accepted statements name and that are not held whole, the most wanted first,
+	// of those that p may have: p is a node of a team that may read the statement. A blob is asked of nobody else. It is
+	// called for every peer, at most once in a second.
+	WantedBlobs(p peer.ID, max int) ([]protocol.BlobRef, error)
+	// OpenBlob opens a blob for p. ok is false if it is not held whole, or p may not have it: p cannot tell which.
 	OpenBlob(p peer.ID, hash protocol.Hash) (r io.ReadSeekCloser, size uint64, ok bool, err error)
 	// BlobWriter goes on with a blob where it was left.
 	BlobWriter(ref protocol.BlobRef) (BlobWriter, error)

@@ -19,8 +19,10 @@ const (
 	blobAgain   = time.Second     // before one that turned out wrong is; doubles each time
 	blobRetryAt = time.Hour       // neither is ever longer
 	blobShun    = time.Hour       // how long a peer is not asked for a blob after it gave a wrong one
-	maxWanted   = 64              // blobs considered at a time
+	maxWanted   = 64              // blobs considered at a time that one peer may have
+	maxHunts    = 1024            // that any may have
 	blobTick    = 5 * time.Second // between looks while some blob waits
+	blobPause   = time.Second     // between any two looks
 )
 
 // blobNews tells the blob loop who is there, and to look.
@@ -28,6 +30,12 @@ type blobNews struct{ peers []peer.ID }
 
 // A hunt is the search for one blob.
 type hunt struct {
+	ref   protocol.BlobRef
+	peers []peer.ID // who may have it
+	rank  int       // how many are wanted more of the same peer
+	turns int       // ended, without the whole
+	whole bool      // since the last look
+
 	busy  bool
 	times int
 	until time.Time
@@ -35,79 +43,139 @@ type hunt struct {
 	doubt map[peer.ID]int       // had a part in wrong bytes
 }
 
+// A blobLooker is what the blob loop knows. Only its goroutine touches it.
+type blobLooker struct {
+	*Engine
+	ctx     context.Context
+	peers   []peer.ID
+	hunts   map[protocol.Hash]*hunt
+	list    []*hunt // in the order in which they are begun
+	running int
+	done    chan func()
+	looks   int
+	next    time.Time // the earliest next look
+}
+
 // blobLoop fetches wanted blobs until ctx ends, a few at a time.
 func (e *Engine) blobLoop(ctx context.Context, news <-chan blobNews) {
-	hunts := map[protocol.Hash]*hunt{}
-	done := make(chan func(), 1)
-	running := 0
-	var peers []peer.ID
+	l := &blobLooker{Engine: e, ctx: ctx, hunts: map[protocol.Hash]*hunt{}, done: make(chan func(), 1)}
 	tick := time.NewTicker(blobTick)
 	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	look := false // there may be something new to fetch
 	for {
-		look := true
 		select {
 		case <-ctx.Done():
-			for ; running > 0; running-- {
-				<-done
+			for ; l.running > 0; l.running-- {
+				<-l.done
 			}
 			return
 		case n := <-news:
-			if slices.ContainsFunc(n.peers, func(p peer.ID) bool { return !slices.Contains(peers, p) }) {
-				for _, h := range hunts {
-					h.until = time.Time{} // somebody new may have it
-				}
-			}
-			peers = n.peers
-		case f := <-done:
-			running--
+			l.peers, look = n.peers, true
+		case f := <-l.done:
+			l.running--
 			f()
+			look = true
 		case <-tick.C:
-			look = len(hunts) > 0
+			look = look || len(l.hunts) > 0
+		case <-pause.C:
 		}
-		if !look || running == e.opt.Blobs || len(peers) == 0 {
-			continue
-		}
-		wanted, err := e.backend.WantedBlobs(maxWanted)
-		if err != nil {
-			e.opt.Log.Warn("cannot tell which blobs are missing", "err", err)
-			continue
-		}
-		keepHunts(hunts, wanted)
-		for _, ref := range wanted {
-			h := hunts[ref.Hash]
-			if running == e.opt.Blobs || h.busy || time.Now().Before(h.until) {
-				continue
+		if look && l.running < e.opt.Blobs {
+			if wait := time.Until(l.next); wait > 0 {
+				pause.Reset(wait)
+			} else {
+				look = false
+				l.look()
 			}
-			h.busy = true
-			running++
-			order := h.order(peers, time.Now())
-			e.wg.Go(func() {
-				res := e.fetchBlob(ctx, ref, order)
-				done <- func() { h.finish(res, time.Now()) }
-			})
 		}
+		l.begin()
 	}
 }
 
-// keepHunts makes hunts those of the wanted blobs.
-func keepHunts(hunts map[protocol.Hash]*hunt, wanted []protocol.BlobRef) {
-	still := map[protocol.Hash]bool{}
-	for _, ref := range wanted {
-		still[ref.Hash] = true
-		if hunts[ref.Hash] == nil {
-			hunts[ref.Hash] = &hunt{shun: map[peer.ID]time.Time{}, doubt: map[peer.ID]int{}}
+// look asks the backend what is wanted of whom.
+func (l *blobLooker) look() {
+	l.next = time.Now().Add(blobPause)
+	found := map[protocol.Hash]*hunt{}
+	l.looks++
+	for i := range l.peers {
+		p := l.peers[(i+l.looks)%len(l.peers)] // each comes first in turn
+		wanted, err := l.backend.WantedBlobs(p, maxWanted)
+		if err != nil {
+			l.opt.Log.Warn("cannot tell which blobs are missing", "err", err)
+			return
+		}
+		for rank, ref := range wanted[:min(len(wanted), maxWanted)] {
+			f := found[ref.Hash]
+			if f == nil {
+				if len(found) == maxHunts {
+					continue
+				}
+				f = &hunt{ref: ref, rank: rank}
+				found[ref.Hash] = f
+			}
+			f.peers = append(f.peers, p)
+			f.rank = min(f.rank, rank)
 		}
 	}
-	for hash, h := range hunts {
-		if !still[hash] && !h.busy {
-			delete(hunts, hash)
+	l.keep(found, time.Now())
+}
+
+// keep makes hunts those of the blobs that were found wanting.
+func (l *blobLooker) keep(found map[protocol.Hash]*hunt, now time.Time) {
+	for hash, h := range l.hunts {
+		if found[hash] == nil && !h.busy {
+			delete(l.hunts, hash)
 		}
+	}
+	for hash, f := range found {
+		h := l.hunts[hash]
+		if h == nil {
+			h = f
+			h.shun, h.doubt = map[peer.ID]time.Time{}, map[peer.ID]int{}
+			l.hunts[hash] = h
+			continue
+		}
+		if slices.ContainsFunc(f.peers, func(p peer.ID) bool { return !slices.Contains(h.peers, p) }) {
+			h.until = now // somebody new may have it
+		}
+		h.ref, h.peers, h.rank, h.whole = f.ref, f.peers, f.rank, false
+	}
+	l.list = l.list[:0]
+	for hash, h := range l.hunts {
+		if found[hash] != nil {
+			l.list = append(l.list, h)
+		}
+	}
+	// What had its turn comes after what had none, so that a blob that comes slowly does not hold up the others.
+	slices.SortFunc(l.list, func(a, b *hunt) int {
+		return cmp.Or(cmp.Compare(a.turns, b.turns), cmp.Compare(a.rank, b.rank), slices.Compare(a.ref.Hash[:], b.ref.Hash[:]))
+	})
+}
+
+// begin starts searches while there is room.
+func (l *blobLooker) begin() {
+	for _, h := range l.list {
+		now := time.Now()
+		if l.running >= l.opt.Blobs {
+			return
+		}
+		if h.busy || h.whole || now.Before(h.until) {
+			continue
+		}
+		h.busy = true
+		l.running++
+		ref, order := h.ref, h.order(now)
+		l.wg.Go(func() {
+			res := l.fetchBlob(l.ctx, ref, order)
+			l.done <- func() { h.finish(res, time.Now()) }
+		})
 	}
 }
 
 // order returns whom to ask, at most blobTries: peers that had no part in wrong bytes first, others in turn.
-func (h *hunt) order(peers []peer.ID, now time.Time) []peer.ID {
-	out := slices.DeleteFunc(slices.Clone(peers), func(p peer.ID) bool { return h.shun[p].After(now) })
+func (h *hunt) order(now time.Time) []peer.ID {
+	out := slices.DeleteFunc(slices.Clone(h.peers), func(p peer.ID) bool { return h.shun[p].After(now) })
 	slices.SortStableFunc(out, func(a, b peer.ID) int {
 		return cmp.Or(cmp.Compare(h.doubt[a], h.doubt[b]),
 			cmp.Compare(mix(a, protocol.FeedID{}, uint64(h.times)), mix(b, protocol.FeedID{}, uint64(h.times))))
@@ -124,10 +192,12 @@ type catch struct {
 }
 
 func (h *hunt) finish(c catch, now time.Time) {
-	h.busy = false
+	h.busy, h.whole = false, c.whole
 	h.times++
+	h.turns++
 	switch {
 	case c.whole:
+		h.turns = 0
 	case c.wrong:
 		for _, p := range c.gave {
 			h.doubt[p]++

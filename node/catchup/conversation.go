@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/entente-network/entente/node/frame"
 	"github.com/entente-network/entente/protocol"
 )
 
@@ -56,7 +57,7 @@ func (e *Engine) ask(ctx context.Context, p peer.ID, req *request) (*conversatio
 		c.until = time.Now().Add(rangeTime)
 	}
 	c.stop = context.AfterFunc(ctx, func() { _ = s.Reset() })
-	data, err := appendFrame(nil, req)
+	data, err := frame.Append(nil, req)
 	if err == nil {
 		err = s.SetDeadline(time.Now().Add(c.patience))
 	}
@@ -92,7 +93,7 @@ func (c *conversation) frame(most int) ([]byte, error) {
 	if err := c.s.SetReadDeadline(now.Add(c.patience)); err != nil {
 		return nil, err
 	}
-	data, err := readFrame(c.r, most)
+	data, err := frame.Read(c.r, most)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // every answer says that it ends
 	}
@@ -102,13 +103,13 @@ func (c *conversation) frame(most int) ([]byte, error) {
 // read reads the next frame as a T.
 func read[T any, P interface {
 	*T
-	checker
+	frame.Checker
 }](c *conversation) (*T, error) {
 	data, err := c.frame(maxFrame)
 	if err != nil {
 		return nil, err
 	}
-	return decode[T, P](data)
+	return frame.Decode[T, P](data)
 }
 
 // askFrontier returns what p says it holds of feeds, nil and false if it is what mine says.

@@ -133,7 +133,7 @@ func (c *script) run(cmd string, args []string) (string, error) {
 				return "", err
 			}
 			en := entryOf(x, 0)
-			if err := en.check(); err != nil {
+			if err := en.Check(); err != nil {
 				return "", err
 			}
 			f.Entries = append(f.Entries, en)

@@ -3,7 +3,7 @@
 //
 // The package has three layers, each usable without the next:
 //
-//   - The wire (wire.go, frame.go): one request per stream, streamed answers, strict CBOR, a bound on every frame.
+//   - The wire (wire.go): one request per stream, streamed answers, strict CBOR, a bound on every frame.
 //   - The decisions (state.go, plan.go, complete.go): [State.Step] takes in what happened and returns what to ask next of
 //     whom. It has no clock, goroutine or I/O: the same events give the same requests.
 //   - The shell ([Engine]): libp2p streams, the clock, the limits on what a peer may cost, and the [Backend] that holds

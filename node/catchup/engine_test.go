@@ -178,7 +178,7 @@ func TestBlobResumes(t *testing.T) {
 	sx := newStation(t, x, Options{})
 	meet(t, sx, newStation(t, none, Options{}))
 	meet(t, sx, newStation(t, has, Options{}))
-	waitFor(t, "the blob", func() bool { w, _ := x.WantedBlobs(1); return len(w) == 0 })
+	waitFor(t, "the blob", func() bool { w, _ := x.WantedBlobs("", 1); return len(w) == 0 })
 	if !bytes.Equal(x.blobs[ref.Hash], b) {
 		t.Error("the blob differs")
 	}

@@ -95,7 +95,7 @@ func TestSpansAreSets(t *testing.T) {
 func TestHuntTellsPartsApart(t *testing.T) {
 	for _, names := range [][2]peer.ID{{"liar", "honest"}, {"x", "y"}, {"b", "a"}} {
 		liar, honest := names[0], names[1]
-		h := &hunt{shun: map[peer.ID]time.Time{}, doubt: map[peer.ID]int{}}
+		h := &hunt{peers: []peer.ID{liar, honest}, shun: map[peer.ID]time.Time{}, doubt: map[peer.ID]int{}}
 		now := simStart
 		tries := 0
 		for whole := false; !whole; tries++ {
@@ -103,14 +103,14 @@ func TestHuntTellsPartsApart(t *testing.T) {
 				t.Fatalf("%s: not found in 20 tries", honest)
 			}
 			now = now.Add(time.Minute)
-			whole = h.order([]peer.ID{liar, honest}, now)[0] == honest
+			whole = h.order(now)[0] == honest
 			h.finish(catch{whole: whole, wrong: !whole, gave: []peer.ID{liar, honest}}, now)
 		}
 	}
 }
 
 func TestHuntWaits(t *testing.T) {
-	h := &hunt{shun: map[peer.ID]time.Time{}, doubt: map[peer.ID]int{}}
+	h := &hunt{peers: []peer.ID{"p", "q"}, shun: map[peer.ID]time.Time{}, doubt: map[peer.ID]int{}}
 	wait := func(c catch) time.Duration {
 		h.finish(c, simStart)
 		return h.until.Sub(simStart)
@@ -129,7 +129,7 @@ func TestHuntWaits(t *testing.T) {
 			t.Errorf("after result %d: waits %v, want %v", i, got, c.want)
 		}
 	}
-	if got := h.order([]peer.ID{"p", "q"}, simStart); len(got) != 1 || got[0] != "q" {
+	if got := h.order(simStart); len(got) != 1 || got[0] != "q" {
 		t.Errorf("asks %v: want only the one that did not lie", got)
 	}
 	for range 30 {

@@ -17,6 +17,10 @@ import (
 // fetch asks for a range and has the backend take in the answer. What came before a failure is taken in as well, so that a
 // link on which no whole page ever arrives still gets on.
 func (e *Engine) fetch(ctx context.Context, r Request) {
+	if !e.backend.Serves(r.Peer, r.Ask.Feed) { // any more
+		e.post(func(l *loop) { l.landed(r, Answer{ID: r.ID}, nil) })
+		return
+	}
 	raws, end, err := e.askRange(ctx, r.Peer, r.Ask)
 	ans := Answer{ID: r.ID, More: end.Rest, First: end.First}
 	for _, raw := range raws {
@@ -165,8 +169,8 @@ func shared(ts []TeamDigest) []teamDigest {
 	return out[:min(len(out), MaxEntries)]
 }
 
-// compareFeeds returns what the peer says of the feeds that are wanted, nil if both hold the same, and the nodes of which it
-// has newer heads.
+// compareFeeds returns what the peer says of the feeds that are wanted and that it may be asked for, nil if both hold the same,
+// and the nodes of which it has newer heads.
 func (e *Engine) compareFeeds(ctx context.Context, p peer.ID) (entries []Entry, newer []protocol.KID, err error) {
 	mine, err := e.frontier(p)
 	if err != nil {
@@ -174,7 +178,7 @@ func (e *Engine) compareFeeds(ctx context.Context, p peer.ID) (entries []Entry, 
 	}
 	heads := map[protocol.KID]uint64{}
 	for _, en := range mine {
-		heads[en.Node] = en.Heads
+		heads[en.Node] = max(heads[en.Node], en.Heads) // only one feed of a node has them
 	}
 	entries = []Entry{}
 	wants := map[protocol.KID]bool{}
@@ -183,8 +187,11 @@ func (e *Engine) compareFeeds(ctx context.Context, p peer.ID) (entries []Entry, 
 			if !e.backend.Follow(en.Team, en.Node, en.Feed).Wanted {
 				continue // so that what is kept of a peer's claims is bounded by what this node follows
 			}
+			if !e.backend.Serves(p, en.Feed) {
+				continue // whoever guesses the id of a feed between others learns nothing by naming it
+			}
 			entries = append(entries, en)
-			if en.Heads > heads[en.Node] && len(wants) < MaxEntries {
+			if en.Heads > heads[en.Node] && en.Feed == communityFeed(en.Node) && len(wants) < MaxEntries {
 				wants[en.Node] = true
 			}
 		}
@@ -200,7 +207,7 @@ func (e *Engine) takeHeads(ctx context.Context, p peer.ID, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	if h != nil {
+	if h != nil && h.For.IsZero() {
 		e.post(func(l *loop) { l.step(Word{h}) })
 		e.Heard(h, p) // it may be newer than the peer's list of what it holds
 	}
@@ -240,6 +247,11 @@ func (a *askedTeams) forget(p peer.ID) {
 	delete(a.peers, p)
 }
 
+// communityFeed returns the one feed of a node of which its heads for the community speak.
+func communityFeed(node protocol.KID) protocol.FeedID {
+	return protocol.FeedOf(node, protocol.Channel{})
+}
+
 // snapshotAge is how old a list of what this node holds may be when it is announced.
 const snapshotAge = time.Second
 
@@ -274,8 +286,10 @@ func (s *snapshots) get(b Backend) ([]Entry, error) {
 	heads := map[protocol.KID]uint64{} // before the extents, so that no heads speak of more than the list does
 	var words []*protocol.Heads
 	err := b.Heads(func(h *protocol.Heads) {
-		heads[h.Node] = h.N
-		words = append(words, h)
+		if h.For.IsZero() {
+			heads[h.Node] = h.N
+			words = append(words, h)
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing heads: %w", err)
@@ -289,16 +303,18 @@ func (s *snapshots) get(b Backend) ([]Entry, error) {
 		held[x.Feed] = true
 	}
 	for _, h := range words {
-		for _, f := range h.Feeds {
-			if !held[f.Feed] { // so that others learn of heads without entries
-				held[f.Feed] = true
-				xs = append(xs, Extent{Team: h.Team, Node: h.Node, Feed: f.Feed, First: f.First, Next: f.First})
-			}
+		own := communityFeed(h.Node)
+		if f, ok := headOf(h, own); ok && !held[own] { // so that others learn of heads without entries
+			xs = append(xs, Extent{Team: h.Team, Node: h.Node, Feed: own, First: f.First, Next: f.First})
 		}
 	}
 	list := make([]Entry, 0, len(xs))
 	for _, x := range xs {
-		if en := entryOf(x, heads[x.Node]); en.check() == nil {
+		n := uint64(0)
+		if x.Feed == communityFeed(x.Node) {
+			n = heads[x.Node] // of a feed between two teams it would tell one who is not served the community how that goes on
+		}
+		if en := entryOf(x, n); en.Check() == nil {
 			list = append(list, en)
 		}
 	}

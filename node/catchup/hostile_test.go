@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/entente-network/entente/node/frame"
 	"github.com/entente-network/entente/protocol"
 )
 
@@ -27,11 +28,11 @@ func pretend(t *testing.T, s *station, answer map[kind]func(req *request, st net
 	t.Helper()
 	s.SetStreamHandler(Protocol, func(st network.Stream) {
 		defer st.Close()
-		data, err := readFrame(bufio.NewReader(st), maxRequest)
+		data, err := frame.Read(bufio.NewReader(st), maxRequest)
 		if err != nil {
 			return
 		}
-		req, err := decode[request](data)
+		req, err := frame.Decode[request](data)
 		if err != nil {
 			return
 		}
@@ -52,7 +53,7 @@ func pretend(t *testing.T, s *station, answer map[kind]func(req *request, st net
 
 func tell(w io.Writer, vs ...any) {
 	for _, v := range vs {
-		data, err := appendFrame(nil, v)
+		data, err := frame.Append(nil, v)
 		if err == nil {
 			_, err = w.Write(data)
 		}
@@ -101,7 +102,7 @@ func TestStrangerGetsNothing(t *testing.T) {
 	m.stranger = func(p peer.ID) bool { return p == evil.ID() }
 	gate := newStation(t, m, Options{})
 	meet(t, evil, gate)
-	req, _ := appendFrame(nil, &request{Kind: kindFrontier, Digest: hash("d")})
+	req, _ := frame.Append(nil, &request{Kind: kindFrontier, Digest: hash("d")})
 	if !isReset(attack(t, evil, gate, req)) {
 		t.Error("a stranger's stream was answered")
 	}
@@ -130,7 +131,7 @@ func TestAskerThatDoesNotRead(t *testing.T) {
 	}
 	victim, evil := newStation(t, m, quick), newStation(t, nil, Options{})
 	meet(t, evil, victim)
-	req, _ := appendFrame(nil, &request{Kind: kindRange, Feed: a.feed, From: 1, To: 41})
+	req, _ := frame.Append(nil, &request{Kind: kindRange, Feed: a.feed, From: 1, To: 41})
 	attack(t, evil, victim, req)
 	waitFor(t, "the offence", blamed(victim, "stalls"))
 }
@@ -193,7 +194,7 @@ func TestThousandStreams(t *testing.T) {
 func TestListFlood(t *testing.T) {
 	victim, evil := newStation(t, newMemory(), Options{}), newStation(t, nil, Options{})
 	meet(t, evil, victim)
-	req, _ := appendFrame(nil, &request{Kind: kindFrontier, Digest: hash("d")})
+	req, _ := frame.Append(nil, &request{Kind: kindFrontier, Digest: hash("d")})
 	answered := 0
 	for range listBurst + excessBurst + 20 {
 		st, err := evil.NewStream(t.Context(), victim.ID(), Protocol)
@@ -241,7 +242,7 @@ func TestMillionHeads(t *testing.T) {
 					f := protocol.Hash(binary.BigEndian.AppendUint64(make([]byte, 24), n))
 					page.Entries = append(page.Entries, Entry{Node: kidOf("n"), Team: hash("t"), Feed: f, First: 1, Next: 1})
 				}
-				data, _ := appendFrame(nil, &page)
+				data, _ := frame.Append(nil, &page)
 				if _, err := st.Write(data); err != nil {
 					return
 				}
@@ -317,7 +318,7 @@ func TestTruncatedAnswer(t *testing.T) {
 		kindFrontier: claims(a, 51),
 		kindRange: func(r *request, st network.Stream) {
 			tell(st, &rangePage{Parcels: a.raws[r.From-1 : r.From+19], More: true})
-			data, _ := appendFrame(nil, &rangePage{Parcels: a.raws[r.From+19 : r.From+29]})
+			data, _ := frame.Append(nil, &rangePage{Parcels: a.raws[r.From+19 : r.From+29]})
 			_, _ = st.Write(data[:len(data)/2])
 		},
 	})
@@ -357,7 +358,7 @@ func TestWrongBlob(t *testing.T) {
 	victim.e.PeerReady(evil.ID())
 	waitFor(t, "the offence", blamed(victim, "not what its hash names"))
 	meet(t, victim, newStation(t, has, Options{}))
-	waitFor(t, "the blob", func() bool { w, _ := mine.WantedBlobs(1); return len(w) == 0 })
+	waitFor(t, "the blob", func() bool { w, _ := mine.WantedBlobs("", 1); return len(w) == 0 })
 	mine.mu.Lock()
 	defer mine.mu.Unlock()
 	if sha256.Sum256(mine.blobs[ref.Hash]) != ref.Hash {

@@ -274,6 +274,9 @@ func (l *loop) look(f protocol.FeedID, pk poke) {
 		}
 	}
 	upTo := max(x.Max, pk.max)
+	if !l.backend.Serves(pk.peer, f) {
+		return // it is not asked for what it may not have, whatever it named
+	}
 	if !ok || x.tail() > upTo && len(x.missing(Span{1, upTo + 1})) == 0 || l.peers[pk.peer] == nil {
 		return
 	}

@@ -40,7 +40,7 @@ func newAuthor(t testing.TB, name string) *author {
 		t.Fatal(err)
 	}
 	a := &author{team: protocol.Sum("team", []byte(name)), key: k, kid: k.Public().ID()}
-	a.feed = protocol.FeedOf(a.kid, protocol.Audience{Kind: protocol.Community})
+	a.feed = protocol.FeedOf(a.kid, protocol.Channel{})
 	return a
 }
 
@@ -288,7 +288,7 @@ func (m *memory) AddHeads(_ context.Context, _ peer.ID, raw []byte) (*protocol.H
 	return h, nil
 }
 
-func (m *memory) WantedBlobs(most int) ([]protocol.BlobRef, error) {
+func (m *memory) WantedBlobs(_ peer.ID, most int) ([]protocol.BlobRef, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []protocol.BlobRef

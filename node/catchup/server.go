@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/entente-network/entente/node/frame"
 	"github.com/entente-network/entente/protocol"
 )
 
@@ -67,10 +68,10 @@ func (a *answerer) answer() error {
 	if err := a.s.SetReadDeadline(time.Now().Add(a.opt.Patience)); err != nil {
 		return err
 	}
-	data, err := readFrame(bufio.NewReaderSize(a.s, 4<<10), maxRequest)
+	data, err := frame.Read(bufio.NewReaderSize(a.s, 4<<10), maxRequest)
 	var req *request
 	if err == nil {
-		req, err = decode[request](data)
+		req, err = frame.Decode[request](data)
 	}
 	if errors.Is(err, protocol.ErrMalformed) {
 		return fmt.Errorf("%w: %w", errRequest, err)
@@ -103,7 +104,7 @@ func (a *answerer) answer() error {
 
 // send writes one frame. It holds no lock: a peer that does not read holds up nobody else.
 func (a *answerer) send(v any) error {
-	data, err := appendFrame(nil, v)
+	data, err := frame.Append(nil, v)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (a *answerer) frontierPages(theirs protocol.Hash) error {
 		return a.send(page)
 	}
 	for {
-		n := min(len(mine), MaxEntries)
+		n := pageOf(mine)
 		page.Entries, mine = mine[:n], mine[n:]
 		page.More = len(mine) > 0
 		if err := a.send(page); err != nil || !page.More {
@@ -132,6 +133,18 @@ func (a *answerer) frontierPages(theirs protocol.Hash) error {
 		}
 		page = &frontierPage{}
 	}
+}
+
+// pageOf returns how many of the entries one frame takes.
+func pageOf(es []Entry) int {
+	const entry, perHole = 192, 20 // bytes, at the most
+	size := 0
+	for i, en := range es[:min(len(es), MaxEntries)] {
+		if size += entry + perHole*len(en.Holes); size > maxFrame-1024 {
+			return i
+		}
+	}
+	return min(len(es), MaxEntries)
 }
 
 // headsPages gives the heads of nodes of which the peer may be told.
@@ -142,7 +155,9 @@ func (a *answerer) headsPages(nodes []protocol.KID) error {
 	}
 	told := map[protocol.KID]bool{}
 	for _, en := range mine {
-		told[en.Node] = true
+		if en.Heads > 0 { // only with the feed of which they speak
+			told[en.Node] = true
+		}
 	}
 	page, size := &headsPage{}, 0
 	for _, k := range nodes {

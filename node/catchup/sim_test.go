@@ -346,7 +346,7 @@ func (n *simNode) frontier() []Entry {
 			en.Next -= 2
 			en.Max, en.Holes, en.Head = 0, nil, n.held[m.feed].entries[en.Next-1].id
 		}
-		if err := en.check(); err != nil {
+		if err := en.Check(); err != nil {
 			n.w.violation("node %s announces %+v: %v", string(n.id), en, err)
 		}
 		out = append(out, en)

@@ -37,8 +37,8 @@ type State struct {
 	limits Limits
 	feeds  []*feed // ascending by id
 	peers  map[peer.ID]*source
-	fly    map[uint64]*feed // by request
-	words  map[protocol.KID]*protocol.Heads
+	fly    map[uint64]*feed                   // by request
+	words  map[protocol.KID][]*protocol.Heads // the newest for each reader: the community, or one team
 	lastID uint64
 	cursor int       // where the next pass over feeds begins
 	paused time.Time // nothing is asked before
@@ -97,7 +97,7 @@ func NewState(l Limits) *State {
 	l.Window = cmp.Or(l.Window, 8)
 	l.PerPeer = cmp.Or(l.PerPeer, 3)
 	l.Sources = cmp.Or(l.Sources, 16)
-	return &State{limits: l, peers: map[peer.ID]*source{}, fly: map[uint64]*feed{}, words: map[protocol.KID]*protocol.Heads{}}
+	return &State{limits: l, peers: map[peer.ID]*source{}, fly: map[uint64]*feed{}, words: map[protocol.KID][]*protocol.Heads{}}
 }
 
 // An Event is something that happened: one of the types below.
@@ -219,8 +219,8 @@ func (e Holds) apply(s *State, _ time.Time) {
 		x.Max = 0
 	}
 	f.own, f.cutoff = x, e.Follow.Cutoff
-	if h := s.words[x.Node]; h != nil && f.word == nil {
-		if head, ok := headOf(h, x.Feed); ok {
+	for _, h := range s.words[x.Node] {
+		if head, ok := headOf(h, x.Feed); ok && f.word == nil {
 			f.word = &head
 		}
 	}
@@ -229,10 +229,16 @@ func (e Holds) apply(s *State, _ time.Time) {
 }
 
 func (e Word) apply(s *State, _ time.Time) {
-	if old := s.words[e.Heads.Node]; old != nil && old.N >= e.Heads.N {
+	words := s.words[e.Heads.Node]
+	i := slices.IndexFunc(words, func(h *protocol.Heads) bool { return h.For == e.Heads.For })
+	switch {
+	case i < 0:
+		s.words[e.Heads.Node] = append(words, e.Heads)
+	case words[i].N >= e.Heads.N:
 		return
+	default:
+		words[i] = e.Heads
 	}
-	s.words[e.Heads.Node] = e.Heads
 	for _, h := range e.Heads.Feeds {
 		if f := s.feed(h.Feed); f != nil && f.own.Node == e.Heads.Node {
 			f.word = &h

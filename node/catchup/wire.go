@@ -49,7 +49,7 @@ type request struct {
 	Team    protocol.TeamID `cbor:"10,keyasint,omitzero"`
 }
 
-func (r *request) check() error {
+func (r *request) Check() error {
 	want := request{Kind: r.Kind}
 	ok := false
 	switch r.Kind {
@@ -89,7 +89,7 @@ type Entry struct {
 	Next  uint64          `cbor:"5,keyasint"`
 	Head  protocol.Hash   `cbor:"6,keyasint,omitzero"`  // id of Next-1, absent if Next == First
 	Max   uint64          `cbor:"7,keyasint,omitempty"` // absent unless something beyond Next is held
-	Heads uint64          `cbor:"8,keyasint,omitempty"` // counter of the author's newest signed heads, absent if there are none
+	Heads uint64          `cbor:"8,keyasint,omitempty"` // of a community feed: counter of the author's newest signed heads
 	Holes []hole          `cbor:"9,keyasint,omitempty"` // the lowest, ascending, the first at Next; absent if Max is
 
 	gaps []Span // all of them, for the digest
@@ -102,7 +102,7 @@ type hole struct {
 	To   uint64
 }
 
-func (e *Entry) check() error {
+func (e *Entry) Check() error {
 	if e.Node.IsZero() || e.Team.IsZero() || e.Feed.IsZero() || e.First < 1 || e.Next < e.First || e.Next > MaxSeq+1 ||
 		(e.Next == e.First) != e.Head.IsZero() || e.Max != 0 && e.Max <= e.Next || e.Max > MaxSeq {
 		return fmt.Errorf("%w: an entry of a frontier is out of bounds", protocol.ErrMalformed)
@@ -128,12 +128,12 @@ type frontierPage struct {
 	More    bool          `cbor:"3,keyasint,omitempty"` // another page follows
 }
 
-func (p *frontierPage) check() error {
+func (p *frontierPage) Check() error {
 	if len(p.Entries) > MaxEntries {
 		return fmt.Errorf("%w: a page of %d entries: at most %d", protocol.ErrMalformed, len(p.Entries), MaxEntries)
 	}
 	for i := range p.Entries {
-		if err := p.Entries[i].check(); err != nil {
+		if err := p.Entries[i].Check(); err != nil {
 			return err
 		}
 		if i > 0 && !ascends(p.Entries[i-1].Feed, p.Entries[i].Feed) {
@@ -153,7 +153,7 @@ type headsPage struct {
 	More  bool     `cbor:"2,keyasint,omitempty"`
 }
 
-func (p *headsPage) check() error { return checkRaws(p.Heads, MaxEntries, protocol.MaxRecord, p.More) }
+func (p *headsPage) Check() error { return checkRaws(p.Heads, MaxEntries, protocol.MaxRecord, p.More) }
 
 // A rangePage is a part of the answer to kindRange.
 type rangePage struct {
@@ -163,7 +163,7 @@ type rangePage struct {
 	First   uint64   `cbor:"4,keyasint,omitempty"` // in the last page: the oldest entry that is held
 }
 
-func (p *rangePage) check() error {
+func (p *rangePage) Check() error {
 	if p.More && (p.Rest || p.First != 0) || p.First > MaxSeq+1 {
 		return fmt.Errorf("%w: the end of an answer in the middle of it", protocol.ErrMalformed)
 	}
@@ -178,7 +178,7 @@ type blobPage struct {
 	More bool   `cbor:"3,keyasint,omitempty"`
 }
 
-func (p *blobPage) check() error {
+func (p *blobPage) Check() error {
 	if p.Size > protocol.MaxBlob || len(p.Data) > MaxChunk || p.More && len(p.Data) == 0 {
 		return fmt.Errorf("%w: a part of a blob out of bounds", protocol.ErrMalformed)
 	}
@@ -197,7 +197,7 @@ type digestsPage struct {
 	Teams  []teamDigest  `cbor:"2,keyasint,omitempty"`
 }
 
-func (p *digestsPage) check() error {
+func (p *digestsPage) Check() error {
 	if len(p.Teams) > MaxEntries {
 		return fmt.Errorf("%w: %d teams: at most %d", protocol.ErrMalformed, len(p.Teams), MaxEntries)
 	}

@@ -1,14 +1,12 @@
 package catchup
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
+	"github.com/entente-network/entente/node/frame"
 	"github.com/entente-network/entente/protocol"
 )
 
@@ -35,7 +33,7 @@ func TestRequestBounds(t *testing.T) {
 		if len(data) > maxRequest {
 			t.Errorf("%s: %d bytes: a request has at most %d", name, len(data), maxRequest)
 		}
-		if got, err := decode[request](data); err != nil || !got.same(&r) || got.Kind != r.Kind {
+		if got, err := frame.Decode[request](data); err != nil || !got.same(&r) || got.Kind != r.Kind {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
@@ -60,7 +58,7 @@ func TestRequestBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decode[request](data); !errors.Is(err, protocol.ErrMalformed) {
+		if _, err := frame.Decode[request](data); !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%s: got %v, want it refused", name, err)
 		}
 	}
@@ -72,7 +70,7 @@ func TestLargestRequestFits(t *testing.T) {
 		r.Nodes = append(r.Nodes, protocol.KID(binary.BigEndian.AppendUint64(make([]byte, 8), uint64(i+1))))
 	}
 	data, err := protocol.Marshal(&r)
-	if err != nil || r.check() != nil || len(data) > maxRequest {
+	if err != nil || r.Check() != nil || len(data) > maxRequest {
 		t.Errorf("%d bytes, %v: at most %d", len(data), err, maxRequest)
 	}
 	page := frontierPage{Digest: hash("d"), More: true}
@@ -81,8 +79,8 @@ func TestLargestRequestFits(t *testing.T) {
 		page.Entries = append(page.Entries, Entry{Node: kidOf("n"), Team: hash("t"), Feed: f, First: MaxSeq - 9, Next: MaxSeq - 5, Head: hash("h"), Max: MaxSeq,
 			Heads: 1 << 62, Holes: []hole{{From: MaxSeq - 5, To: MaxSeq}}})
 	}
-	if data, err = protocol.Marshal(&page); err != nil || page.check() != nil || len(data) > maxFrame {
-		t.Errorf("%d bytes, %v, %v: at most %d", len(data), err, page.check(), maxFrame)
+	if data, err = protocol.Marshal(&page); err != nil || page.Check() != nil || len(data) > maxFrame {
+		t.Errorf("%d bytes, %v, %v: at most %d", len(data), err, page.Check(), maxFrame)
 	}
 }
 
@@ -110,7 +108,7 @@ func TestEntryBounds(t *testing.T) {
 	} {
 		e := base
 		c.change(&e)
-		if err := e.check(); (err == nil) != c.ok {
+		if err := e.Check(); (err == nil) != c.ok {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -126,8 +124,8 @@ func TestEntryOfAnExtent(t *testing.T) {
 		"from holes": {First: 1, Next: 1, Max: 9, Gaps: []Span{{1, 9}}},
 	} {
 		x.Node, x.Team, x.Feed = kidOf("n"), hash("t"), hash("f")
-		if en := entryOf(x, 5); en.check() != nil {
-			t.Errorf("%s: %+v: %v", name, en, en.check())
+		if en := entryOf(x, 5); en.Check() != nil {
+			t.Errorf("%s: %+v: %v", name, en, en.Check())
 		}
 	}
 }
@@ -146,55 +144,10 @@ func TestDigestTellsHolesApart(t *testing.T) {
 	}
 }
 
-func TestReadFrame(t *testing.T) {
-	frame := func(n int) []byte { return append(binary.AppendUvarint(nil, uint64(n)), make([]byte, n)...) }
-	for name, c := range map[string]struct {
-		data []byte
-		want error
-	}{
-		"small":         {frame(1), nil},
-		"at the limit":  {frame(200_000), nil},
-		"empty":         {[]byte{0}, protocol.ErrMalformed},
-		"too long":      {frame(200_001), protocol.ErrMalformed},
-		"announced":     {binary.AppendUvarint(nil, 1<<34), protocol.ErrMalformed},
-		"endless":       {bytes.Repeat([]byte{0xff}, 20), protocol.ErrMalformed},
-		"not shortest":  {[]byte{0x81, 0x00, 1}, protocol.ErrMalformed},
-		"cut":           {frame(100_000)[:70_000], io.ErrUnexpectedEOF},
-		"cut in length": {[]byte{0x80}, io.ErrUnexpectedEOF},
-		"nothing":       {nil, io.EOF},
-	} {
-		got, err := readFrame(bufio.NewReader(bytes.NewReader(c.data)), 200_000)
-		if !errors.Is(err, c.want) || c.want == nil && (err != nil || len(got) == 0) {
-			t.Errorf("%s: got %d bytes, %v; want %v", name, len(got), err, c.want)
-		}
-	}
-}
-
-// An announced length takes no memory before its bytes come.
-func TestReadFrameTakesMemoryAsBytesCome(t *testing.T) {
-	data := append(binary.AppendUvarint(nil, 1<<30), make([]byte, 100)...)
-	got := testing.AllocsPerRun(1, func() {
-		if _, err := readFrame(bufio.NewReader(bytes.NewReader(data)), 1<<30); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v", err)
-		}
-	})
-	if got > 20 {
-		t.Errorf("%.0f allocations", got)
-	}
-	res := testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			_, _ = readFrame(bufio.NewReader(bytes.NewReader(data)), 1<<30)
-		}
-	})
-	if n := res.AllocedBytesPerOp(); n > 256<<10 {
-		t.Errorf("%d bytes taken for 100 that came", n)
-	}
-}
-
 // fuzzFrame checks that whatever a decoder accepts is within its bounds and is the one encoding of itself.
 func fuzzFrame[T any, P interface {
 	*T
-	checker
+	frame.Checker
 }](f *testing.F, seeds ...P) {
 	for _, s := range seeds {
 		data, err := protocol.Marshal(s)
@@ -206,18 +159,18 @@ func fuzzFrame[T any, P interface {
 	}
 	f.Add([]byte(strings.Repeat("\x81", 30)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, err := decode[T, P](data)
+		v, err := frame.Decode[T, P](data)
 		if err != nil {
 			return
 		}
-		if err := P(v).check(); err != nil {
+		if err := P(v).Check(); err != nil {
 			t.Fatalf("accepted and out of bounds: %v", err)
 		}
 		again, err := protocol.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w, err := decode[T, P](again); err != nil {
+		if w, err := frame.Decode[T, P](again); err != nil {
 			t.Fatalf("its own encoding is refused: %v, %+v", err, w)
 		}
 	})
@@ -247,16 +200,4 @@ func FuzzBlobPage(f *testing.F) {
 
 func FuzzDigestsPage(f *testing.F) {
 	fuzzFrame(f, &digestsPage{Digest: hash("d"), Teams: []teamDigest{{hash("t"), hash("u")}}})
-}
-
-func FuzzReadFrame(f *testing.F) {
-	f.Add([]byte{3, 1, 2, 3}, 3)
-	f.Add([]byte{0x80, 0x01}, 300)
-	f.Fuzz(func(t *testing.T, data []byte, most int) {
-		most &= 1<<16 - 1
-		got, err := readFrame(bufio.NewReader(bytes.NewReader(data)), most)
-		if err == nil && (len(got) == 0 || len(got) > most || !bytes.Contains(data, got)) {
-			t.Fatalf("got %d bytes with a limit of %d", len(got), most)
-		}
-	})
 }
