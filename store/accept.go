@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -30,6 +29,8 @@ type acceptRequest struct {
 // Accept takes entries in, in their order, and returns once they are on the disk. What it returns for an entry stands for it
 // alone; the error is for a call of which nothing was stored: ErrFull, ErrClosed, ErrBroken, or, if it hits all entries,
 // ErrQuota. The caller has verified signatures and asked trust.Decide.
+//
+// The entries of one call are on the disk together or not at all, as long as they fit one transaction: 500 KB of them do.
 func (s *Store) Accept(entries []Entry) ([]Outcome, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -114,40 +115,67 @@ func (it item) settle(o Outcome) {
 	}
 }
 
-// process handles requests in transactions as large as Badger takes.
+// process handles requests in transactions as large as Badger takes. A request that fits into one is not split.
 func (s *Store) process(batch []*acceptRequest) {
+	maxBytes, maxKeys := int(s.db.MaxBatchSize()/2), int(s.db.MaxBatchCount()/2)
 	var items []item
+	size := 0
+	flush := func() {
+		if len(items) > 0 {
+			s.commitItems(items)
+		}
+		items, size = nil, 0
+	}
 	for _, r := range batch {
 		if r.entries == nil {
 			s.goOn(r.feed)
 			continue
 		}
+		whole := 0
 		for i := range r.entries {
-			items = append(items, item{r, i})
+			whole += r.entries[i].size()
 		}
-	}
-	maxBytes, maxKeys := int(s.db.MaxBatchSize()/2), int(s.db.MaxBatchCount()/2)
-	for len(items) > 0 {
-		n, size := 0, 0
-		for n < len(items) && (n+1)*entryKeys < maxKeys {
-			size += len(items[n].entry().Raw) + entryReserve
-			if n > 0 && size > maxBytes {
-				break
+		if size+whole > maxBytes || (len(items)+len(r.entries))*entryKeys > maxKeys {
+			flush()
+		}
+		for i := range r.entries {
+			n := r.entries[i].size()
+			if size+n > maxBytes || (len(items)+1)*entryKeys > maxKeys {
+				flush() // the request alone is too large
 			}
-			n++
+			items, size = append(items, item{r, i}), size+n
 		}
-		s.commitItems(items[:n])
-		items = items[n:]
 	}
+	flush()
 }
 
-// commitItems handles items in one transaction; if that cannot be written, each in its own.
+// size is what an entry takes of a transaction, at most.
+func (e *Entry) size() int { return len(e.Raw) + len(e.Inner) + entryReserve }
+
+// byRequest cuts items where another request begins; items of one request alone it cuts each from each.
+func byRequest(items []item) [][]item {
+	var out [][]item
+	one := items[0].r == items[len(items)-1].r
+	for i, it := range items {
+		if i == 0 || one || it.r != items[i-1].r {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], it)
+	}
+	return out
+}
+
+// commitItems handles items in one transaction. If that cannot be written, then each request in its own; and one that is too
+// large for that entry by entry.
 func (s *Store) commitItems(items []item) {
 	outcomes := make([]Outcome, len(items))
 	s.writeMu.Lock()
 	err := s.updateLocked(func(t *tx) error {
 		in := &intake{tx: t, extents: map[protocol.FeedID]*extentRec{}, stored: map[protocol.FeedID]extentRec{}}
 		for i, it := range items {
+			if i == 0 || it.r != items[i-1].r {
+				in.full = in.roomFor(it.r.entries[it.i:])
+			}
 			o, err := in.accept(it.entry())
 			if err != nil {
 				return err
@@ -157,9 +185,10 @@ func (s *Store) commitItems(items []item) {
 		return in.finish()
 	})
 	s.writeMu.Unlock()
-	if err != nil && len(items) > 1 && !errors.Is(err, ErrBroken) {
-		for _, it := range items {
-			s.commitItems([]item{it})
+	one := items[0].r == items[len(items)-1].r
+	if err != nil && len(items) > 1 && !errors.Is(err, ErrBroken) && (!one || errors.Is(err, badger.ErrTxnTooBig)) {
+		for _, some := range byRequest(items) {
+			s.commitItems(some)
 		}
 		return
 	}
@@ -196,6 +225,19 @@ type intake struct {
 	*tx
 	extents map[protocol.FeedID]*extentRec
 	stored  map[protocol.FeedID]extentRec // as they were before
+	full    error                         // there is no room for all entries of the request in hand, which are ours
+}
+
+// roomFor refuses entries of this node unless there is room for all: they may be one statement to several teams.
+func (in *intake) roomFor(es []Entry) error {
+	size := 0
+	for i := range es {
+		if es[i].Via != "" {
+			return nil // judged one by one
+		}
+		size += es[i].size()
+	}
+	return in.s.room(in.c.Bytes + uint64(size))
 }
 
 func (in *intake) extent(feed protocol.FeedID) (*extentRec, error) {
@@ -229,22 +271,20 @@ func (in *intake) finish() error {
 
 // accept judges one entry, and stores what follows. An error means that the transaction is of no use.
 func (in *intake) accept(e *Entry) (Outcome, error) {
-	p, st := e.Parcel, e.Statement
-	if p == nil || e.Envelope == nil || st == nil || e.StatementID.IsZero() || p.Feed != protocol.FeedOf(p.Node, st.Audience) {
-		return Outcome{Err: errors.New("an entry without envelope, parcel or statement, or of another feed than its audience's")}, nil
+	if err := e.check(); err != nil {
+		return Outcome{Err: err}, nil
 	}
-	raw := e.Raw
-	if len(raw) > protocol.MaxParcel {
-		return Outcome{Err: fmt.Errorf("a parcel of %d bytes: at most %d", len(raw), protocol.MaxParcel)}, nil
-	}
-	tag := st.Audience.Tag()
-	c, err := in.s.cipher(tag)
+	p, raw := e.Parcel, e.Raw
+	c, err := in.s.cipher(e.Tag)
 	if err != nil {
 		return Outcome{Err: err}, nil
 	}
 	x, err := in.extent(p.Feed)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if !x.Tag.IsZero() && x.Tag != e.Tag {
+		return Outcome{Err: errors.New("an entry of a feed that is another channel's")}, nil
 	}
 	id := e.Envelope.ID()
 	here, lost := in.slot(p.Feed, p.Seq, x, c)
@@ -259,11 +299,14 @@ func (in *intake) accept(e *Entry) (Outcome, error) {
 		x.Forked = true
 		proof, err := in.fork(p.Feed, p.Seq, c, here, e.Envelope)
 		return Outcome{Verdict: v, Proof: proof}, err
-	case trust.Accept, trust.Replace:
+	case trust.Accept, trust.Replace, trust.Hollow:
 	default:
 		return Outcome{Verdict: v}, nil
 	}
-	if err := in.s.room(in.c.Bytes + uint64(len(raw)+entryReserve)); err != nil {
+	if in.full != nil {
+		return Outcome{Err: in.full}, nil
+	}
+	if err := in.s.room(in.c.Bytes + uint64(e.size())); err != nil {
 		return Outcome{Err: err}, nil
 	}
 	if !lost {
@@ -272,23 +315,30 @@ func (in *intake) accept(e *Entry) (Outcome, error) {
 		}
 	}
 	if x.Tag.IsZero() {
-		x.Node, x.Team, x.Tag = p.Node, p.Team, tag
-		if err := in.addAudience(tag); err != nil {
+		x.Node, x.Team, x.Tag = p.Node, p.Team, e.Tag
+		if err := in.addAudience(e.Tag); err != nil {
 			return Outcome{Err: err}, nil
 		}
 	}
 	o := Outcome{Verdict: v}
-	if v == trust.Replace {
+	if here != nil { // off the cut-off's chain: it makes way
 		if o.Proof, err = in.fork(p.Feed, p.Seq, c, here, e.Envelope); err != nil {
 			return o, err
 		}
 		x.Forked = true
-		if err := in.displace(here, c); err != nil {
+		if err := in.displace(here, e.Tag); err != nil {
 			return o, err
 		}
 	}
-	if o.N, err = in.keepMessage(e, id, c, lost); err != nil {
+	if e.Link || v == trust.Hollow {
+		o.N = in.ownMessage(p, id)
+	} else if o.N, err = in.keepMessage(e, id, c, lost); err != nil {
 		return o, err
+	}
+	if o.N == 0 {
+		if err := in.keepLink(e); err != nil {
+			return o, err
+		}
 	}
 	return o, in.keepParcel(p, id, raw, o.N, x, c)
 }

@@ -45,7 +45,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 				return false, ctx.Err()
 			}
 			k := item.Key()
-			if keyLengths[k[0]] != len(k) {
+			if !ours(k, schemaVersion) {
 				return true, nil
 			}
 			c, err := t.cipherFor(k)
@@ -140,7 +140,8 @@ func (s *Store) load(ctx context.Context, r io.Reader) error {
 	if _, err := io.ReadFull(in, head); err != nil || !bytes.HasPrefix(head, []byte(backupMagic)) {
 		return errors.New("this is no backup of a store")
 	}
-	if v := binary.BigEndian.Uint64(head[len(backupMagic):]); v > schemaVersion {
+	version := binary.BigEndian.Uint64(head[len(backupMagic):])
+	if v := version; v > schemaVersion {
 		return fmt.Errorf("%w: the backup has layout version %d, this program knows %d", ErrSchema, v, schemaVersion)
 	}
 	w := s.db.NewWriteBatch()
@@ -149,7 +150,7 @@ func (s *Store) load(ctx context.Context, r io.Reader) error {
 		if count%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		k, v, err := in.entry()
+		k, v, err := in.entry(version)
 		if errors.Is(err, errEnd) {
 			return in.end(count, w)
 		}
@@ -193,14 +194,14 @@ func (in *hashReader) ReadByte() (byte, error) {
 var errCut = errors.New("the backup ends early or was changed")
 
 // entry reads the next entry; errEnd where the end begins.
-func (in *hashReader) entry() (k, v []byte, err error) {
+func (in *hashReader) entry(version uint64) (k, v []byte, err error) {
 	switch b, err := in.ReadByte(); {
 	case err != nil || b > 1:
 		return nil, nil, errCut
 	case b == 0:
 		return nil, nil, errEnd
 	}
-	if k, err = in.bytes(maxBackupKey); err != nil || len(k) == 0 || keyLengths[k[0]] != len(k) {
+	if k, err = in.bytes(maxBackupKey); err != nil || !ours(k, version) {
 		return nil, nil, errCut
 	}
 	v, err = in.bytes(maxBackupValue)

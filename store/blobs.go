@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -52,8 +53,8 @@ func (t *tx) want(b blobKey, tag protocol.Hash, n uint64) error {
 }
 
 // WantedBlobs visits the blobs that are not whole, each with a message that refers to it. A blob that was staged and that no
-// message refers to is left out.
-func (s *Store) WantedBlobs(fn func(ref protocol.BlobRef, message protocol.Hash) bool) error {
+// message refers to is left out. tags are the channels of the message: who is at their ends may have the blob.
+func (s *Store) WantedBlobs(fn func(ref protocol.BlobRef, message protocol.Hash, tags []protocol.Hash) bool) error {
 	return s.view(func(t *tx) error {
 		return t.scan([]byte{kWanted}, nil, scanOptions{}, func(item *badger.Item) (bool, error) {
 			k := item.Key()
@@ -71,7 +72,7 @@ func (s *Store) WantedBlobs(fn func(ref protocol.BlobRef, message protocol.Hash)
 				if err != nil {
 					return true
 				}
-				more = fn(protocol.BlobRef{Size: b.size, Hash: b.hash}, rec.ID)
+				more = fn(protocol.BlobRef{Size: b.size, Hash: b.hash}, rec.ID, t.tagsOf(pl, rec.ID))
 				return false
 			})
 			return more, err
@@ -119,13 +120,52 @@ func (s *Store) BlobWriter(ref protocol.BlobRef) (*BlobWriter, error) {
 	return s.blobWriter(blobOf(ref), nil)
 }
 
-// StageBlob begins, or goes on with, a blob whose message is yet to be accepted. It is kept under the audience's key. Without
-// a message, Prune and Fsck remove it after a day.
-func (s *Store) StageBlob(ref protocol.BlobRef, a protocol.Audience) (*BlobWriter, error) {
+// BlobTags returns the channels of the messages that refer to a blob, or, while there is none, the one that it was staged for;
+// ErrNotFound: it is not known.
+func (s *Store) BlobTags(hash protocol.Hash) ([]protocol.Hash, error) {
+	var tags []protocol.Hash
+	err := s.view(func(t *tx) error {
+		return t.scan(key(kBlob, hash), nil, scanOptions{}, func(item *badger.Item) (bool, error) {
+			if len(item.Key()) != keyLengths[kBlob] {
+				return true, nil
+			}
+			b := blobAt(item.Key())
+			found := false
+			err := t.refs(b, func(n uint64) bool {
+				pl, err := t.placeN(n)
+				if err != nil {
+					return true
+				}
+				rec, _, err := t.messageRec(pl)
+				if err != nil {
+					return true
+				}
+				found = true
+				for _, tag := range t.tagsOf(pl, rec.ID) {
+					if !slices.Contains(tags, tag) {
+						tags = append(tags, tag)
+					}
+				}
+				return len(tags) < maxAlso
+			})
+			if m, merr := t.blob(b); !found && err == nil && merr == nil && !slices.Contains(tags, m.Tag) {
+				tags = append(tags, m.Tag)
+			}
+			return true, err
+		})
+	})
+	if err == nil && len(tags) == 0 {
+		err = ErrNotFound
+	}
+	return tags, err
+}
+
+// StageBlob begins, or goes on with, a blob whose message is yet to be accepted. It is kept under the key of the channel of
+// that tag. Without a message, Prune and Fsck remove it after a day.
+func (s *Store) StageBlob(ref protocol.BlobRef, tag protocol.Hash) (*BlobWriter, error) {
 	if ref.Size == 0 || ref.Size > protocol.MaxBlob || ref.Hash.IsZero() {
 		return nil, fmt.Errorf("a blob of %d bytes: want 1 to %d, and a hash", ref.Size, protocol.MaxBlob)
 	}
-	tag := a.Tag()
 	return s.blobWriter(blobOf(ref), &tag)
 }
 

@@ -13,6 +13,7 @@ import (
 
 // An Entry is one verified parcel, ready to be kept. The caller has verified its signature, and that of the statement.
 type Entry struct {
+	Tag         protocol.Hash // of the feed's channel
 	Envelope    *protocol.Envelope
 	Raw         []byte // the encoded envelope; nil: Envelope is encoded
 	Parcel      *protocol.Parcel
@@ -20,6 +21,11 @@ type Entry struct {
 	Statement   *protocol.Statement
 	Node        trust.NodeInfo
 	Via         string // who handed it over; empty: made by this node, which has no quota
+	Inner       []byte // the encoded statement envelope that was sealed in the parcel; nil for the community
+	Held        string // the rule that holds the message back: it is hidden until Release; empty: none does
+	// Link keeps the parcel as a link of its feed only. No message comes of it: its statement is for programs, or could not be
+	// opened. Statement and StatementID may then be absent.
+	Link bool
 }
 
 // An Outcome says what became of one entry.
@@ -228,12 +234,8 @@ func (t *tx) advance(feed protocol.FeedID, x *extentRec, c Cipher) error {
 // drop removes the entry in a slot, which cannot be read, and corrects the extent: the slot is a hole now.
 func (t *tx) drop(feed protocol.FeedID, seq uint64, x *extentRec, c Cipher) error {
 	for {
-		if k := parcelKey(feed, seq); t.has(k) {
-			t.c.sub(t.sizeOf(k))
-			t.c.Parcels -= min(t.c.Parcels, 1)
-			if err := t.Delete(k); err != nil {
-				return err
-			}
+		if err := t.dropParcel(slot{feed, seq}); err != nil {
+			return err
 		}
 		if seq >= x.Anchor.Seq {
 			x.Anchor = anchor{}

@@ -37,7 +37,7 @@ type Report struct {
 
 // A Problem is one thing that is not as it should be. It tells no content.
 type Problem struct {
-	Kind  string // stable: damaged, signature, chain, extent, message, label, index, blob, orphan, counters
+	Kind  string // stable: damaged, signature, chain, extent, message, held, label, index, blob, orphan, counters
 	Where string
 }
 
@@ -125,7 +125,8 @@ var kindNames = map[byte]string{
 	kCounters: "counters", kTeamOf: "team of a record", kRecord: "identity record", kExtent: "extent of a feed", kHeads: "heads of a node",
 	kID: "id of a message", kFork: "proof of a fork", kMessage: "message", kAct: "decision", kParcel: "entry of a feed",
 	kReindex: "wait for indexing", kBlobRef: "reference to a blob", kTerms: "terms of a message", kCorrect: "corrections",
-	kWanted: "wanted blob", kPosting: "posting", kQuota: "quota",
+	kWanted: "wanted blob", kPosting: "posting", kQuota: "quota", kAgreed: "agreement", kHeld: "message held back", kLink: "link",
+	kInner: "sealed statement", kAlso: "further parcel", kReceipts: "receipts", kForget: "audience given up", kInside: "content of a parcel",
 }
 
 // item checks one entry of the store.
@@ -145,6 +146,10 @@ func (ck *check) item(item *badger.Item) error {
 		return ck.chunk(item, k)
 	case kTerms:
 		return ck.terms(item, k)
+	case kInner:
+		return ck.inner(k)
+	case kHeld, kLink:
+		return ck.side(k)
 	case kPosting:
 		if _, err := ck.placeN(^numAt(k, 25)); errors.Is(err, ErrNotFound) {
 			return ck.found("orphan", "a posting without its message", deleteKey(k))
@@ -233,7 +238,7 @@ func (ck *check) local(k, b []byte) error {
 		}
 	case kHeads:
 		_, h, err := ck.decodeHeads(b)
-		if err != nil || !bytes.Equal(h.Node[:], k[1:]) {
+		if err != nil || !bytes.Equal(key(kHeads, h.Node, h.For), k) {
 			return errDamaged
 		}
 	case kExtent:
@@ -246,6 +251,34 @@ func (ck *check) local(k, b []byte) error {
 		}
 	case kID:
 		return ck.id(k, b)
+	case kAgreed:
+		e, err := protocol.DecodeEnvelope(b, protocol.MaxRecord)
+		if err != nil || e.ID() != hashAt(k, 1) {
+			return errDamaged
+		}
+	case kReceipts:
+		if err := ck.decode(b, new([]protocol.Receipt)); err != nil || ck.has(key(kID, hashAt(k, 1))) {
+			return err
+		}
+		return ck.found("orphan", "receipts without their message", deleteKey(k))
+	case kAlso:
+		if len(b) != 32 {
+			return errDamaged
+		}
+		if !ck.has(key(kID, hashAt(k, 1))) {
+			return ck.found("orphan", "a further parcel of a message that is not there", deleteKey(k))
+		}
+	case kInside:
+		if len(b) != 32 {
+			return errDamaged
+		}
+		if !ck.has(key(kID, protocol.Hash(b))) {
+			return ck.found("orphan", "a parcel's message is not there", deleteKey(k))
+		}
+	case kForget:
+		if len(b) != 32 || !bytes.Equal(b[:8], k[1:]) {
+			return errDamaged
+		}
 	case kAct:
 		return ck.decode(b, new(actRec))
 	case kCorrect:
@@ -311,5 +344,8 @@ func (ck *check) counters() error {
 
 // labelHolds asks the rules whether a message with this label may be in its audience at all.
 func labelHolds(st *protocol.Statement) bool {
+	if st.Audience.Kind != protocol.Community {
+		return true // with sealed ones it depends on agreements, and on when it was asked
+	}
 	return trust.Decide(trust.Question{Action: trust.Receive, Label: st.Label, Audience: st.Audience.Kind, Self: true}).Allowed
 }

@@ -44,13 +44,14 @@ func (ck *check) parcel(item *badger.Item, k []byte) error {
 		return ck.found("damaged", where, hole)
 	}
 	ck.rep.Parcels++
-	if err := ck.signed(h); err != nil {
+	pl := place{n: h.n, aud: short(ck.x.Tag), feed: feed, seq: seq}
+	if err := ck.signed(h, pl); err != nil {
 		ck.prev = nil
 		if seq == ck.next {
 			ck.next++
 		}
-		aud := ck.aud
-		return ck.found("signature", where, func(t *tx) error { return errors.Join(t.forget(h, aud), t.mend(feed, []uint64{seq}, true)) })
+		tag := ck.x.Tag
+		return ck.found("signature", where, func(t *tx) error { return errors.Join(t.forget(h, tag), t.mend(feed, []uint64{seq}, true)) })
 	}
 	if ck.prev != nil && ck.prev.parcel.Seq == seq-1 && ck.prev.id != h.parcel.Prev {
 		if err := ck.found("chain", where, nil); err != nil { // a revoked node's, or a fork: both stay, as evidence
@@ -64,15 +65,26 @@ func (ck *check) parcel(item *badger.Item, k []byte) error {
 	if h.n == 0 {
 		return nil
 	}
-	pl := place{n: h.n, aud: short(ck.x.Tag), feed: feed, seq: seq}
 	if !ck.has(pl.key()) {
-		return ck.found("message", where+" has lost its message", func(t *tx) error { return t.restore(pl) })
+		return ck.found("message", where+" has lost its message", ck.restoreOrGiveUp(pl))
 	}
 	return nil
 }
 
-// signed checks the signatures of an entry and of its statement.
-func (ck *check) signed(h *held) error {
+// restoreOrGiveUp makes a message anew, or gives it up.
+func (ck *check) restoreOrGiveUp(pl place) func(t *tx) error {
+	return func(t *tx) error {
+		err := t.restore(pl)
+		if errors.Is(err, ErrNotFound) {
+			err = t.giveUp(pl)
+		}
+		return err
+	}
+}
+
+// signed checks the signatures of an entry and of its statement. That of a sealed statement which is not held, or damaged, is
+// left to other checks: nobody but its reader can open it.
+func (ck *check) signed(h *held, pl place) error {
 	if ck.opt.Lookup == nil {
 		return nil
 	}
@@ -84,14 +96,29 @@ func (ck *check) signed(h *held) error {
 	if err := h.env.VerifyNode(pub); err != nil {
 		return err
 	}
-	_, _, err := h.parcel.OpenCommunity(pub)
+	if pl.aud == short(communityTag) {
+		_, _, err := h.parcel.OpenCommunity(pub)
+		return err
+	}
+	if !h.parcel.Sealed {
+		return errors.New("a parcel that is not sealed")
+	}
+	if h.n == 0 {
+		return nil
+	}
+	env, st, err := ck.openStatement(pl, ck.aud)
+	if err != nil {
+		return nil
+	}
+	c, _ := channelOf(st, ck.x.Tag) // of another channel: OpenSealed refuses it
+	_, _, err = h.parcel.OpenSealed(pub, env.Encode(), c)
 	return err
 }
 
 // forget removes the message of an entry that was never said.
-func (t *tx) forget(h *held, c Cipher) error {
+func (t *tx) forget(h *held, tag protocol.Hash) error {
 	in := &intake{tx: t}
-	return in.displace(h, c)
+	return in.displace(h, tag)
 }
 
 func (ck *check) beginFeed(feed protocol.FeedID) error {
@@ -141,9 +168,9 @@ func (ck *check) message(item *badger.Item, k []byte) error {
 	ck.messages++
 	pl, _ := placeOf(k)
 	where := fmt.Sprintf("message %d", pl.n)
-	restore := func(t *tx) error { return t.restore(pl) }
+	restore := ck.restoreOrGiveUp(pl)
 	anew := func(t *tx) error { return t.remake(pl) }
-	gone := func(t *tx) error { return t.deleteMessage(pl, protocol.Hash{}, nil) }
+	gone := func(t *tx) error { return t.deleteMessage(pl, nil, nil) }
 	c, err := ck.s.cipherOf(pl.aud)
 	if err != nil {
 		return ck.found("damaged", where+": its audience is not known", gone)
@@ -168,31 +195,73 @@ func (ck *check) message(item *badger.Item, k []byte) error {
 	} else if at.n != pl.n {
 		return ck.found("message", where+" is there twice", gone)
 	}
+	rec, _, err := ck.messageRec(pl)
+	if err != nil {
+		return nil // it changed meanwhile
+	}
 	if h, err := ck.held(pl.feed, pl.seq, c); err == nil { // otherwise it is a hole, and comes again
-		id, st, err := openParcel(h.parcel)
-		if err != nil || id != m.ID || !sameHeader(st, m) {
+		env, st, err := ck.openStatement(pl, c)
+		switch {
+		case err != nil && h.parcel.Sealed && ck.has(key(kInside, h.id)):
+			return ck.found("message", where+" has lost its body, which was sealed here", nil)
+		case err != nil && h.parcel.Sealed:
+			return ck.found("damaged", where+" has lost its body", func(t *tx) error { return t.mend(pl.feed, []uint64{pl.seq}, true) })
+		case err != nil || env.ID() != m.ID || !sameHeader(st, m):
 			return ck.found("message", where+" is not what its entry says", anew)
-		}
-		if !labelHolds(st) {
+		case !labelHolds(st):
 			return ck.found("label", where+" has a label that its audience does not allow", nil)
 		}
 	} else if pl.seq < ck.firstOf(pl.feed) {
-		return ck.found("orphan", where+" was pruned", func(t *tx) error { return t.deleteMessage(pl, m.ID, m.Statement) })
+		return ck.found("orphan", where+" was pruned", func(t *tx) error { return t.deleteMessage(pl, rec, m.Statement) })
 	}
-	if pl.n <= ck.tx.c.Indexed && !ck.has(termsKey(pl, 0)) && !ck.has(key(kReindex, pl.n)) {
+	if held := ck.has(key(kHeld, pl.n)); held != (m.Held != "") {
+		return ck.found("held", where+" is held back, and not listed so, or the reverse", func(t *tx) error {
+			if held {
+				return t.Delete(key(kHeld, pl.n))
+			}
+			return t.Set(key(kHeld, pl.n), nil)
+		})
+	}
+	if m.Held == "" && pl.n <= ck.tx.c.Indexed && !ck.has(termsKey(pl, 0)) && !ck.has(key(kReindex, pl.n)) {
 		return ck.found("index", where+" is not indexed", func(t *tx) error { return t.Set(key(kReindex, pl.n), nil) })
 	}
-	if b := (blobKey{m.Statement.Body.Hash, m.Statement.Body.Size}); m.Statement.Body.External() {
+	if out := m.Statement.Outside(); out != nil {
+		b := blobOf(*out)
 		if meta, err := ck.blob(b); err != nil || !ck.has(b.ref(pl.n)) || !meta.Complete && !ck.has(b.wanted()) {
-			tag := m.Statement.Audience.Tag()
-			return ck.found("blob", where+" has lost its blob", func(t *tx) error { return t.want(b, tag, pl.n) })
+			return ck.found("blob", where+" has lost its blob", func(t *tx) error { return t.want(b, m.Tag, pl.n) })
+		}
+	}
+	return nil
+}
+
+// inner checks that a statement envelope has its message. What it says is compared with that.
+func (ck *check) inner(k []byte) error {
+	if pl, err := ck.placeN(numAt(k, 1)); err == nil && bytes.Equal(innerKey(pl), k) {
+		return nil
+	}
+	return ck.found("orphan", "a sealed statement without its message", func(t *tx) error {
+		t.c.sub(t.sizeOf(k))
+		return t.Delete(k)
+	})
+}
+
+// side checks a key that leads from one thing to another.
+func (ck *check) side(k []byte) error {
+	switch k[0] {
+	case kHeld:
+		if pl, err := ck.placeN(numAt(k, 1)); err != nil || pl.n != numAt(k, 1) {
+			return ck.found("orphan", "a message held back that is not there", deleteKey(k))
+		}
+	case kLink:
+		if !ck.has(parcelKey(hashAt(k, 1), numAt(k, 33))) && numAt(k, 33) < ck.firstOf(hashAt(k, 1)) {
+			return ck.found("orphan", "the time of an entry that was pruned", deleteKey(k))
 		}
 	}
 	return nil
 }
 
 func sameHeader(st *protocol.Statement, m *Message) bool {
-	st.Body.Inline = nil
+	st = slim(st)
 	a, err1 := protocol.Marshal(st)
 	b, err2 := protocol.Marshal(m.Statement)
 	return err1 == nil && err2 == nil && bytes.Equal(a, b)

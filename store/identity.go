@@ -91,6 +91,45 @@ type actRec struct {
 	Method string          `cbor:"5,keyasint,omitempty"`
 }
 
+// PutAgreement keeps an agreement, or a party's word on one, that a trust.Book took in, in place of an earlier form of the same
+// record with other signatures. The book bounds their number.
+func (s *Store) PutAgreement(e *protocol.Envelope) error {
+	return s.update(func(t *tx) error {
+		_, err := t.put(key(kAgreed, e.ID()), s.local, e.Encode())
+		return err
+	})
+}
+
+// DeleteAgreements removes such records. Ids that are not there are passed over.
+func (s *Store) DeleteAgreements(ids ...protocol.Hash) error {
+	return s.update(func(t *tx) error {
+		for _, id := range ids {
+			if err := t.Delete(key(kAgreed, id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Agreements visits agreements and the parties' words on them, in no order. An error of fn ends the visit and is returned.
+func (s *Store) Agreements(fn func(e *protocol.Envelope) error) error {
+	return s.view(func(t *tx) error {
+		return t.scan([]byte{kAgreed}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
+			raw, err := t.open(item, s.local)
+			if err != nil || len(item.Key()) != keyLengths[kAgreed] {
+				return true, nil
+			}
+			e, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+			if err != nil {
+				s.damaged.Add(1)
+				return true, nil
+			}
+			return true, fn(e)
+		})
+	})
+}
+
 // PutAct keeps a decision of a person of this team, after all earlier ones.
 func (s *Store) PutAct(a trust.OwnAct) error {
 	return s.update(func(t *tx) error {
@@ -125,31 +164,32 @@ func (s *Store) Acts() ([]trust.OwnAct, error) {
 	return out, err
 }
 
-// PutHeads keeps the newest heads record of a node; an older one than is held is passed over. The caller has verified it.
+// PutHeads keeps the newest heads record of a node for its reader, Heads.For; an older one than is held is passed over. The
+// caller has verified it.
 func (s *Store) PutHeads(e *protocol.Envelope, h *protocol.Heads) error {
-	if _, old, err := s.Heads(h.Node); err == nil && old.N >= h.N {
+	if _, old, err := s.Heads(h.Node, h.For); err == nil && old.N >= h.N {
 		return nil
 	}
 	return s.update(func(t *tx) error {
-		if _, old, err := t.heads(h.Node); err == nil && old.N >= h.N {
+		if _, old, err := t.heads(h.Node, h.For); err == nil && old.N >= h.N {
 			return nil
 		}
-		_, err := t.put(key(kHeads, h.Node), s.local, e.Encode())
+		_, err := t.put(key(kHeads, h.Node, h.For), s.local, e.Encode())
 		return err
 	})
 }
 
-// Heads returns the newest heads record of a node, or ErrNotFound.
-func (s *Store) Heads(kid protocol.KID) (e *protocol.Envelope, h *protocol.Heads, err error) {
+// Heads returns the newest heads record of a node for a team, or with the zero team that for the community; or ErrNotFound.
+func (s *Store) Heads(kid protocol.KID, reader protocol.TeamID) (e *protocol.Envelope, h *protocol.Heads, err error) {
 	err = s.view(func(t *tx) error {
-		e, h, err = t.heads(kid)
+		e, h, err = t.heads(kid, reader)
 		return err
 	})
 	return e, h, err
 }
 
-func (t *tx) heads(kid protocol.KID) (*protocol.Envelope, *protocol.Heads, error) {
-	b, err := t.read(key(kHeads, kid), t.s.local)
+func (t *tx) heads(kid protocol.KID, reader protocol.TeamID) (*protocol.Envelope, *protocol.Heads, error) {
+	b, err := t.read(key(kHeads, kid, reader), t.s.local)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,7 +208,7 @@ func (t *tx) decodeHeads(b []byte) (*protocol.Envelope, *protocol.Heads, error) 
 	return nil, nil, errDamaged
 }
 
-// AllHeads visits the newest heads record of every node, until fn returns false.
+// AllHeads visits the newest heads record of every node for every reader, until fn returns false.
 func (s *Store) AllHeads(fn func(e *protocol.Envelope, h *protocol.Heads) bool) error {
 	return s.view(func(t *tx) error {
 		return t.scan([]byte{kHeads}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {

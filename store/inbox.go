@@ -8,7 +8,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// Inbox visits the messages that a query selects, the newest last, until fn returns false. What cannot be read is left out.
+// Inbox visits the messages that a query selects, the newest last, until fn returns false. What cannot be read is left out, and so is
+// what is held back.
 func (s *Store) Inbox(q Query, fn func(*Message) bool) error {
 	if q.Newest && (q.Limit <= 0 || q.Limit > MaxPage) {
 		q.Limit = MaxPage
@@ -45,6 +46,9 @@ func (s *Store) Inbox(q Query, fn func(*Message) bool) error {
 			}
 			if uint64(m.Received.UnixMilli()) < since {
 				return !q.Newest, nil // older ones were received earlier
+			}
+			if m.Held != "" && !q.WithHeld || !q.Tag.IsZero() && m.Tag != q.Tag {
+				return true, nil
 			}
 			if q.Label.Valid() && m.Statement.Label != q.Label || !q.From.IsZero() && m.Statement.Author != q.From {
 				return true, nil

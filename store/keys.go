@@ -7,7 +7,7 @@ import (
 )
 
 // schemaVersion is the version of the layout below. A change of the layout raises it and adds a migration (migrate.go).
-const schemaVersion = 1
+const schemaVersion = 2
 
 // The layout. Numbers are big-endian, so that the order of the keys is theirs. L: sealed with this node's own cipher;
 // A: with that of the audience; -: no value. The additional data of every sealed value is the whole key.
@@ -20,21 +20,30 @@ const schemaVersion = 1
 //	d id                         L  an identity record: its team
 //	e team id                    L  an identity record: the envelope
 //	f feed                       L  extent of a feed (extentRec)
-//	h kid                        L  the newest heads record of a node
+//	g id                         L  an agreement, or a party's word on one
+//	h kid team                   L  the newest heads record of a node for a team; for the community the team is zero
 //	i id                         L  a statement id: where its message is (place)
+//	j N                          -  the message is held back
 //	k feed seq                   A  proof of a fork at this place (forkRec)
+//	l feed seq time              -  the entry has no message of its own; when it was received, for pruning
 //	m N aud feed seq             A  a message (messageRec)
+//	n N aud                      A  the statement envelope of a sealed message
 //	o n                          L  a decision of a person of this team (actRec)
-//	p feed seq                   A  a parcel: N of its message, then the envelope
+//	p feed seq                   A  a parcel: N of its message (0: none of its own), then the envelope
 //	q N                          -  the message has to be indexed again
 //	r hash size N                -  the message refers to the blob
+//	s id feed seq                L  a statement of this node is in this sealed parcel, too: the parcel's id
 //	t N aud index                A  hashed terms of the message, of 16 bytes each: what to remove from x with it
 //	u id                         L  corrections of this statement, which may come before it ([]correction)
+//	v id team                    L  receipts of a team for a statement of ours ([]protocol.Receipt)
 //	w hash size                  -  the blob is wanted
+//	X aud                        L  an audience whose key was given up: what is left of it is being removed
 //	x aud term ^N                -  the message has the term; newest first
 //	y day team                   L  bytes taken in from a team on a day
+//	z parcel                     L  the statement in a sealed parcel of this node
 //
-// aud is the beginning of the audience's tag. So every audience has index terms of its own, made with its own key.
+// An audience is that of a [protocol.Channel]; aud is the beginning of its tag. So every audience has index terms of its own,
+// made with its own key.
 const (
 	kSchema   = '!'
 	kSchema2  = '~'
@@ -45,19 +54,27 @@ const (
 	kTeamOf   = 'd'
 	kRecord   = 'e'
 	kExtent   = 'f'
+	kAgreed   = 'g'
 	kHeads    = 'h'
 	kID       = 'i'
+	kHeld     = 'j'
 	kFork     = 'k'
+	kLink     = 'l'
 	kMessage  = 'm'
+	kInner    = 'n'
 	kAct      = 'o'
 	kParcel   = 'p'
 	kReindex  = 'q'
 	kBlobRef  = 'r'
+	kAlso     = 's'
 	kTerms    = 't'
 	kCorrect  = 'u'
+	kReceipts = 'v'
 	kWanted   = 'w'
+	kForget   = 'X'
 	kPosting  = 'x'
 	kQuota    = 'y'
+	kInside   = 'z'
 )
 
 // shortTag stands for an audience in keys.
@@ -93,8 +110,24 @@ func key(prefix byte, parts ...any) []byte {
 // keyLengths are the lengths of whole keys. A key of another length is none of ours.
 var keyLengths = map[byte]int{
 	kSchema: 1, kSchema2: 1, kAudience: 9, kChunk: 45, kBlob: 41, kCounters: 1, kTeamOf: 33, kRecord: 65, kExtent: 33,
-	kHeads: 17, kID: 33, kFork: 41, kMessage: 57, kAct: 9, kParcel: 41, kReindex: 9, kBlobRef: 49, kTerms: 21,
-	kCorrect: 33, kWanted: 41, kPosting: 33, kQuota: 37,
+	kAgreed: 33, kHeads: 49, kID: 33, kHeld: 9, kFork: 41, kLink: 49, kMessage: 57, kInner: 17, kAct: 9, kParcel: 41, kReindex: 9,
+	kBlobRef: 49, kAlso: 73, kTerms: 21, kCorrect: 33, kReceipts: 65, kWanted: 41, kForget: 9, kPosting: 33, kQuota: 37, kInside: 33,
+}
+
+// formerLengths are those of keys that a layout before the present one had, by the last version that had them.
+var formerLengths = map[uint64]map[byte]int{1: {kHeads: 17}}
+
+// ours reports whether a key is of the layout of a version.
+func ours(k []byte, version uint64) bool {
+	if len(k) == 0 {
+		return false
+	}
+	for v := version; v < schemaVersion; v++ {
+		if n := formerLengths[v][k[0]]; n != 0 && n == len(k) {
+			return true
+		}
+	}
+	return keyLengths[k[0]] == len(k)
 }
 
 func hashAt(k []byte, i int) protocol.Hash { return protocol.Hash(k[i : i+32]) }

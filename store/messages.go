@@ -25,9 +25,11 @@ type Message struct {
 	Seq        uint64
 	Received   time.Time
 	Via        string
-	Statement  *protocol.Statement // in lists without Body.Inline, see Query.Bodies
+	Tag        protocol.Hash       // of the channel it came in
+	Statement  *protocol.Statement // in lists without Body.Inline and Content, see Query.Bodies
 	Superseded protocol.Hash       // the newest correction of the same author; zero: none
 	Complete   bool                // the body is held
+	Held       string              // the rule that holds it back; empty: none does
 }
 
 // A Query selects messages. The zero value selects all.
@@ -38,20 +40,25 @@ type Query struct {
 	After  uint64          // N greater than this
 	Limit  int             // at most so many; 0: all
 	Newest bool            // the newest Limit ones instead of the oldest; Limit is then at most MaxPage, and 0 means MaxPage
-	Bodies bool            // with Statement.Body.Inline, which costs one more read each
+	Bodies bool            // with Statement.Body.Inline and Content, which costs one more read each
+	Tag    protocol.Hash   // of its channel; zero: any
+
+	WithHeld bool // with what is held back
 }
 
 // MaxPage bounds the messages of a query with Newest, and of a search.
 const MaxPage = 10_000
 
-// messageRec is a message as it is stored, under its place. The inline body is in the parcel only.
+// messageRec is a message as it is stored, under its place. The inline body is only in the parcel, or in the statement
+// envelope of a sealed one.
 type messageRec struct {
 	ID         protocol.Hash `cbor:"1,keyasint"`
 	Parcel     protocol.Hash `cbor:"2,keyasint"`
 	Received   uint64        `cbor:"3,keyasint"` // Unix milliseconds
 	Via        string        `cbor:"4,keyasint,omitempty"`
-	Statement  []byte        `cbor:"5,keyasint"` // encoded, without Body.Inline
+	Statement  []byte        `cbor:"5,keyasint"` // encoded, without Body.Inline and Content
 	Superseded protocol.Hash `cbor:"6,keyasint,omitzero"`
+	Held       string        `cbor:"7,keyasint,omitempty"`
 }
 
 // A correction names a later statement of the same author, which replaces an earlier one.
@@ -76,26 +83,25 @@ func (in *intake) keepMessage(e *Entry, parcel protocol.Hash, c Cipher, heal boo
 	old, err := in.place(e.StatementID)
 	switch {
 	case err == nil && (old.feed != e.Parcel.Feed || old.seq != e.Parcel.Seq):
-		return 0, nil // said again in another parcel: one message
+		return 0, in.keepAlso(e, parcel) // said again in another parcel: one message
 	case err == nil:
 		heal = true
 	case !errors.Is(err, ErrNotFound):
 		return 0, err
 	}
-	pl := place{n: in.c.LastN + 1, aud: short(e.Statement.Audience.Tag()), feed: e.Parcel.Feed, seq: e.Parcel.Seq}
+	pl := place{n: in.c.LastN + 1, aud: short(e.Tag), feed: e.Parcel.Feed, seq: e.Parcel.Seq}
 	if err == nil {
 		pl = old
 	} else {
 		pl.received = max(uint64(in.s.opt.Now().UnixMilli()), in.c.Received)
 		in.c.LastN, in.c.Received = pl.n, pl.received
 	}
-	st := *e.Statement
-	st.Body.Inline = nil
-	header, err := protocol.Marshal(&st)
+	st := slim(e.Statement)
+	header, err := protocol.Marshal(st)
 	if err != nil {
 		return 0, err
 	}
-	rec := &messageRec{ID: e.StatementID, Parcel: parcel, Received: pl.received, Via: e.Via, Statement: header}
+	rec := &messageRec{ID: e.StatementID, Parcel: parcel, Received: pl.received, Via: e.Via, Statement: header, Held: e.Held}
 	if rec.Superseded, err = in.corrected(e.StatementID, st.Author); err != nil {
 		return 0, err
 	}
@@ -105,18 +111,27 @@ func (in *intake) keepMessage(e *Entry, parcel protocol.Hash, c Cipher, heal boo
 	if _, err := in.put(key(kID, e.StatementID), in.s.local, pl.encode()); err != nil {
 		return 0, err
 	}
-	if heal {
-		if err := in.Set(key(kReindex, pl.n), nil); err != nil {
+	if e.Parcel.Sealed {
+		if err := errors.Join(in.putInner(pl, e.Inner, c), in.keepInside(e, parcel)); err != nil {
 			return 0, err
 		}
 	}
-	if st.Kind == protocol.KindCorrection {
+	if heal {
+		if err := errors.Join(in.Set(key(kReindex, pl.n), nil), in.Delete(key(kHeld, pl.n))); err != nil {
+			return 0, err
+		}
+	}
+	if e.Held != "" { // a correction takes effect with its release
+		if err := in.Set(key(kHeld, pl.n), nil); err != nil {
+			return 0, err
+		}
+	} else if st.Kind == protocol.KindCorrection {
 		if err := in.supersede(st.Supersedes, correction{ID: e.StatementID, Author: st.Author, Clock: st.Clock}); err != nil {
 			return 0, err
 		}
 	}
-	if st.Body.External() {
-		return pl.n, in.want(blobKey{st.Body.Hash, st.Body.Size}, st.Audience.Tag(), pl.n)
+	if out := st.Outside(); out != nil {
+		return pl.n, in.want(blobOf(*out), e.Tag, pl.n)
 	}
 	return pl.n, nil
 }
@@ -255,43 +270,25 @@ func (t *tx) fill(pl place, rec *messageRec, c Cipher, bodies bool) (*Message, e
 		return nil, err
 	}
 	m := &Message{N: pl.n, ID: rec.ID, Parcel: rec.Parcel, Feed: pl.feed, Seq: pl.seq, Received: time.UnixMilli(int64(rec.Received)).UTC(),
-		Via: rec.Via, Statement: st, Superseded: rec.Superseded, Complete: true}
-	switch {
-	case st.Body.External():
-		b := blobKey{st.Body.Hash, st.Body.Size}
+		Via: rec.Via, Statement: st, Superseded: rec.Superseded, Complete: true, Tag: t.s.tagOf(pl.aud), Held: rec.Held}
+	out := st.Outside()
+	if out != nil {
+		b := blobOf(*out)
 		meta, err := t.blob(b)
 		m.Complete = err == nil && meta.Complete
 		if err != nil && len(t.lost) < 100 {
 			t.lost = append(t.lost, b)
 		}
-	case bodies:
-		st.Body.Inline, err = t.inline(pl, rec.ID, c)
-		m.Complete = err == nil
+	}
+	if bodies && (out == nil || st.Label == tlp.Red) {
+		env, whole, err := t.openStatement(pl, c)
+		if err != nil || env.ID() != rec.ID {
+			m.Complete = false
+		} else {
+			m.Statement = whole
+		}
 	}
 	return m, nil
-}
-
-// inline reads the body of a message out of its parcel.
-func (t *tx) inline(pl place, id protocol.Hash, c Cipher) ([]byte, error) {
-	h, err := t.held(pl.feed, pl.seq, c)
-	if err != nil {
-		return nil, errDamaged
-	}
-	got, st, err := openParcel(h.parcel)
-	if err != nil || got != id {
-		return nil, errDamaged
-	}
-	return st.Body.Inline, nil
-}
-
-// openParcel reads the statement in a parcel that was verified before it was stored.
-func openParcel(p *protocol.Parcel) (protocol.Hash, *protocol.Statement, error) {
-	env, err := protocol.DecodeEnvelope(p.Body, protocol.MaxParcel)
-	if err != nil {
-		return protocol.Hash{}, nil, err
-	}
-	st, err := protocol.Decode[protocol.Statement](env)
-	return env.ID(), st, err
 }
 
 // Message returns the message of a statement, with its inline body. Complete says whether the body could be read.
@@ -312,20 +309,60 @@ func (s *Store) Message(id protocol.Hash) (*Message, error) {
 		s.restore([]place{pl})
 		err = read()
 	}
-	if err == nil && !m.Complete && !m.Statement.Body.External() {
-		s.mend(pl.feed, []uint64{pl.seq}, false)
+	if err == nil && !m.Complete && m.Statement.Outside() == nil {
+		s.heal(pl)
 	}
 	return m, err
 }
 
-// restore makes damaged messages anew from their parcels; where that is damaged too, it becomes a hole.
+// heal makes a hole of the entry of a message whose body cannot be read, so that it comes anew. What this node sealed itself
+// would not: that stays as it is.
+func (s *Store) heal(pl place) {
+	_ = s.update(func(t *tx) error { // if it fails, the next reader tries again
+		c, err := s.cipherOf(pl.aud)
+		if err != nil {
+			return err
+		}
+		h, err := t.held(pl.feed, pl.seq, c)
+		if err != nil || !h.parcel.Sealed {
+			return t.mend(pl.feed, []uint64{pl.seq}, false)
+		}
+		if _, _, err := t.openStatement(pl, c); err == nil || t.has(key(kInside, h.id)) {
+			return nil
+		}
+		return t.mend(pl.feed, []uint64{pl.seq}, true)
+	})
+}
+
+// restore makes damaged messages anew from their statements; where that is damaged too, it becomes a hole.
 func (s *Store) restore(places []place) {
 	for _, pl := range places {
 		err := s.update(func(t *tx) error { return t.restore(pl) })
 		if errors.Is(err, ErrNotFound) {
-			s.mend(pl.feed, []uint64{pl.seq}, true)
+			_ = s.update(func(t *tx) error { return t.giveUp(pl) }) // if it fails, the next reader tries again
 		}
 	}
+}
+
+// giveUp makes a hole of the entry of a message that is lost. What this node sealed itself nobody can hand over again: its
+// parcel stays, for its reader, and the message goes.
+func (t *tx) giveUp(pl place) error {
+	c, err := t.s.cipherOf(pl.aud)
+	if err != nil {
+		return err
+	}
+	h, err := t.held(pl.feed, pl.seq, c)
+	if err != nil || !h.parcel.Sealed {
+		return t.mend(pl.feed, []uint64{pl.seq}, true)
+	}
+	id, err := t.inside(h.id)
+	if err != nil {
+		return t.mend(pl.feed, []uint64{pl.seq}, true)
+	}
+	if err := t.deleteMessage(pl, &messageRec{ID: id, Parcel: h.id}, nil); err != nil {
+		return err
+	}
+	return errors.Join(t.renumber(h, 0, c), t.Set(linkKey(pl.feed, pl.seq, pl.received), nil))
 }
 
 func (t *tx) restore(pl place) error {
@@ -335,7 +372,7 @@ func (t *tx) restore(pl place) error {
 	return t.remake(pl)
 }
 
-// remake writes the message in a place anew from its parcel.
+// remake writes the message in a place anew from its statement. Who handed it over is forgotten, and the rule that held it back.
 func (t *tx) remake(pl place) error {
 	c, err := t.s.cipherOf(pl.aud)
 	if err != nil {
@@ -345,23 +382,26 @@ func (t *tx) remake(pl place) error {
 	if err != nil {
 		return err
 	}
-	id, st, err := openParcel(h.parcel)
+	env, st, err := t.openStatement(pl, c)
 	if err != nil {
-		return errDamaged
+		return err
 	}
+	id := env.ID()
 	if known, err := t.place(id); err == nil && known.n != pl.n {
-		return t.deleteMessage(pl, protocol.Hash{}, nil) // a message has one place
+		return t.deleteMessage(pl, nil, nil) // a message has one place
 	} else if err == nil {
 		pl.received = known.received
 	} else {
 		pl.received = t.receivedBefore(pl)
 	}
-	st.Body.Inline = nil
-	header, err := protocol.Marshal(st)
+	header, err := protocol.Marshal(slim(st))
 	if err != nil {
 		return err
 	}
 	rec := &messageRec{ID: id, Parcel: h.id, Received: pl.received, Statement: header}
+	if t.has(key(kHeld, pl.n)) {
+		rec.Held = ruleLost
+	}
 	if rec.Superseded, err = t.corrected(id, st.Author); err != nil {
 		return err
 	}
@@ -373,6 +413,9 @@ func (t *tx) remake(pl place) error {
 	}
 	return t.Set(key(kReindex, pl.n), nil)
 }
+
+// ruleLost is the rule of a message that is held back for a reason which was lost.
+const ruleLost = "unknown"
 
 // receivedBefore returns when the message before a place was received: the best word on one whose own time is lost.
 func (t *tx) receivedBefore(pl place) uint64 {
@@ -390,30 +433,66 @@ func (t *tx) receivedBefore(pl place) uint64 {
 }
 
 // displace removes the message of an entry that makes way for the true one.
-func (in *intake) displace(h *held, c Cipher) error {
-	id, st, err := openParcel(h.parcel)
+func (in *intake) displace(h *held, tag protocol.Hash) error {
+	if h.n == 0 {
+		return in.dropLink(slot{h.parcel.Feed, h.parcel.Seq}, h.id)
+	}
+	pl := place{n: h.n, aud: short(tag), feed: h.parcel.Feed, seq: h.parcel.Seq}
+	rec, c, err := in.messageRec(pl)
+	if err != nil && c == nil {
+		if c, err = in.s.cipher(tag); err != nil {
+			return err
+		}
+	}
+	if rec == nil {
+		if !in.has(pl.key()) {
+			return nil
+		}
+		env, _, err := in.openStatement(pl, c)
+		if err != nil {
+			return in.deleteMessage(pl, nil, nil)
+		}
+		rec = &messageRec{ID: env.ID(), Parcel: h.id}
+	}
+	st, err := in.statement(rec)
 	if err != nil {
-		return nil
+		st = nil
 	}
-	pl, err := in.place(id)
-	if err != nil || pl.feed != h.parcel.Feed || pl.seq != h.parcel.Seq {
-		return nil
+	if at, err := in.place(rec.ID); err == nil && at.n != pl.n {
+		rec, st = nil, nil // a message has one place
 	}
-	return in.deleteMessage(pl, id, st)
+	return in.deleteMessage(pl, rec, st)
 }
 
-// deleteMessage removes a message, and what leads to it. Its postings go with the terms, see dropTerms.
-func (t *tx) deleteMessage(pl place, id protocol.Hash, st *protocol.Statement) error {
+// deleteMessage removes a message, and what leads to it; without rec, only what is under its number. Its postings go with the
+// terms, see dropTerms.
+func (t *tx) deleteMessage(pl place, rec *messageRec, st *protocol.Statement) error {
 	if t.has(pl.key()) {
 		t.c.sub(t.sizeOf(pl.key()))
 		t.c.Messages -= min(t.c.Messages, 1)
 	}
-	keys := [][]byte{pl.key(), key(kReindex, pl.n)}
-	if !id.IsZero() {
-		keys = append(keys, key(kID, id), key(kCorrect, id))
+	t.c.sub(t.sizeOf(innerKey(pl)))
+	keys := [][]byte{pl.key(), innerKey(pl), key(kReindex, pl.n), key(kHeld, pl.n)}
+	if rec != nil {
+		keys = append(keys, key(kID, rec.ID), key(kCorrect, rec.ID), key(kInside, rec.Parcel))
+		others, err := t.also(rec.ID)
+		if err != nil {
+			return err
+		}
+		for _, o := range others {
+			keys = append(keys, key(kAlso, rec.ID, o.feed, o.seq), key(kInside, o.parcel))
+		}
+		if err := t.scan(key(kReceipts, rec.ID), nil, scanOptions{}, func(item *badger.Item) (bool, error) {
+			keys = append(keys, item.KeyCopy(nil))
+			return true, nil
+		}); err != nil {
+			return err
+		}
 	}
-	if st != nil && st.Body.External() {
-		keys = append(keys, blobKey{st.Body.Hash, st.Body.Size}.ref(pl.n))
+	if st != nil {
+		if out := st.Outside(); out != nil {
+			keys = append(keys, blobOf(*out).ref(pl.n))
+		}
 	}
 	for _, k := range keys {
 		if err := t.Delete(k); err != nil {
@@ -453,21 +532,25 @@ func (s *Store) FindID(prefix string) (protocol.Hash, error) {
 // LastN returns the newest arrival number.
 func (s *Store) LastN() uint64 { return s.committed().LastN }
 
-// OpenBody opens the body of a message, and returns its size. ErrNotFound: it is not held, or not whole.
+// OpenBody opens the body of a message, and returns its size. If it travelled sealed and apart, then that is the ciphertext,
+// which Body.Key opens. ErrNotFound: it is not held, or not whole. What is sealed to persons inside the statement has no body.
 func (s *Store) OpenBody(id protocol.Hash) (io.ReadSeekCloser, uint64, error) {
 	m, err := s.Message(id)
 	if err != nil {
 		return nil, 0, err
 	}
+	if out := m.Statement.Outside(); out != nil {
+		r, err := s.openBlob(blobOf(*out))
+		if err != nil {
+			err = fmt.Errorf("the body of the message: %w", err)
+		}
+		return r, out.Size, err
+	}
 	b := &m.Statement.Body
 	if !m.Complete {
 		return nil, b.Size, fmt.Errorf("the body of the message: %w", ErrNotFound)
 	}
-	if !b.External() {
-		return nopCloser{bytes.NewReader(b.Inline)}, b.Size, nil
-	}
-	r, err := s.openBlob(blobKey{b.Hash, b.Size})
-	return r, b.Size, err
+	return nopCloser{bytes.NewReader(b.Inline)}, b.Size, nil
 }
 
 type nopCloser struct{ io.ReadSeeker }

@@ -125,7 +125,7 @@ func (s *Store) start() error {
 // loadState reads audiences and counters. The audiences are in the extents as well, if their own records were lost.
 func (s *Store) loadState() error {
 	return s.update(func(t *tx) error {
-		tags := map[protocol.Hash]bool{protocol.Audience{Kind: protocol.Community}.Tag(): true}
+		tags := map[protocol.Hash]bool{communityTag: true}
 		err := t.extents(func(_ protocol.FeedID, x *extentRec) error {
 			if !x.Tag.IsZero() {
 				tags[x.Tag] = true
@@ -191,7 +191,7 @@ func (t *tx) count() (counters, error) {
 // bulky reports whether entries with a prefix count in counters.Bytes.
 func bulky(prefix byte) bool {
 	switch prefix {
-	case kMessage, kParcel, kChunk, kTerms, kPosting:
+	case kMessage, kInner, kParcel, kChunk, kTerms, kPosting:
 		return true
 	}
 	return false

@@ -27,47 +27,74 @@ const (
 // refers to. It raises First of their feeds; Next and Head stay, so a feed goes on where it ended. It works in steps, and may
 // be ended between two.
 func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
-	var sum Pruned
-	limit := uint64(max(before.UnixMilli(), 0))
-	seek := []byte{kMessage}
-	for {
-		if err := ctx.Err(); err != nil {
-			return sum, err
-		}
-		n, bytes, next, err := s.pruneSome(limit, seek)
-		sum.Messages, sum.Bytes = sum.Messages+n, sum.Bytes+bytes
-		if err != nil {
-			return sum, fmt.Errorf("pruning: %w", err)
-		}
-		if next == nil {
-			break
-		}
-		seek = next
+	sum, err := s.prune(ctx, before, protocol.Hash{})
+	if err == nil {
+		err = s.pruneStaged()
 	}
-	if err := s.pruneStaged(); err != nil {
+	if err != nil {
 		return sum, fmt.Errorf("pruning: %w", err)
 	}
 	return sum, nil
 }
 
-// A victim is a message that goes.
+// PruneTag is Prune for the feeds of one channel. A message of this node that is in other channels, too, stays there.
+func (s *Store) PruneTag(ctx context.Context, tag protocol.Hash, before time.Time) (Pruned, error) {
+	if tag.IsZero() {
+		return Pruned{}, errors.New("pruning: no channel given")
+	}
+	sum, err := s.prune(ctx, before, tag)
+	if err != nil {
+		return sum, fmt.Errorf("pruning a channel: %w", err)
+	}
+	return sum, nil
+}
+
+func (s *Store) prune(ctx context.Context, before time.Time, tag protocol.Hash) (Pruned, error) {
+	var sum Pruned
+	limit := uint64(max(before.UnixMilli(), 0))
+	for seek := []byte{kMessage}; seek != nil; {
+		if err := ctx.Err(); err != nil {
+			return sum, err
+		}
+		n, bytes, next, err := s.pruneSome(limit, seek, tag)
+		sum.Messages, sum.Bytes = sum.Messages+n, sum.Bytes+bytes
+		if err != nil {
+			return sum, err
+		}
+		seek = next
+	}
+	freed, err := s.pruneLinks(ctx, limit, tag)
+	sum.Bytes += freed
+	return sum, err
+}
+
+// A victim is a message that goes, or that moves to another channel which it is in.
 type victim struct {
-	pl  place
-	id  protocol.Hash
-	st  *protocol.Statement
-	pid protocol.Hash
+	pl   place
+	rec  *messageRec
+	st   *protocol.Statement
+	also []sibling
+	stay *sibling // where it moves
 }
 
 // pruneSome removes the first messages from seek on. next is nil when there are no more.
-func (s *Store) pruneSome(limit uint64, seek []byte) (n, bytes uint64, next []byte, err error) {
+func (s *Store) pruneSome(limit uint64, seek []byte, tag protocol.Hash) (n, bytes uint64, next []byte, err error) {
 	s.indexMu.Lock()
 	defer s.indexMu.Unlock()
 	err = s.update(func(t *tx) error {
 		had := t.c.Bytes
 		var victims []victim
-		err := t.scan([]byte{kMessage}, seek, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
+		seen := 0
+		err := t.scan([]byte{kMessage}, seek, scanOptions{}, func(item *badger.Item) (bool, error) {
 			pl, ok := placeOf(item.Key())
 			if !ok {
+				return true, nil
+			}
+			if seen++; seen > 100*pruneStep {
+				next = item.KeyCopy(nil)
+				return false, nil
+			}
+			if !tag.IsZero() && pl.aud != short(tag) {
 				return true, nil
 			}
 			c, err := s.cipherOf(pl.aud)
@@ -86,7 +113,7 @@ func (s *Store) pruneSome(limit uint64, seek []byte) (n, bytes uint64, next []by
 			if err != nil {
 				return true, nil
 			}
-			victims = append(victims, victim{pl, rec.ID, st, rec.Parcel})
+			victims = append(victims, victim{pl: pl, rec: &rec, st: st})
 			if len(victims) == pruneStep {
 				next = key(kMessage, pl.n+1)
 				return false, nil
@@ -96,8 +123,17 @@ func (s *Store) pruneSome(limit uint64, seek []byte) (n, bytes uint64, next []by
 		if err != nil {
 			return err
 		}
-		n = uint64(len(victims))
+		for i := range victims {
+			if err := t.relatives(&victims[i], tag); err != nil {
+				return err
+			}
+		}
 		err = t.removeAll(victims)
+		for _, v := range victims {
+			if v.stay == nil {
+				n++
+			}
+		}
 		bytes = had - min(had, t.c.Bytes)
 		return err
 	})
@@ -105,6 +141,35 @@ func (s *Store) pruneSome(limit uint64, seek []byte) (n, bytes uint64, next []by
 		return 0, 0, nil, err
 	}
 	return n, bytes, next, nil
+}
+
+// relatives finds the other parcels of a message, and with a tag the one in another channel that it can move to.
+func (t *tx) relatives(v *victim, tag protocol.Hash) error {
+	var err error
+	if v.also, err = t.also(v.rec.ID); err != nil || tag.IsZero() {
+		return err
+	}
+	c, err := t.s.cipherOf(v.pl.aud)
+	if err != nil {
+		return err
+	}
+	if env, _, err := t.openStatement(v.pl, c); err != nil || env.ID() != v.rec.ID {
+		return nil
+	}
+	for i := range v.also {
+		o := &v.also[i]
+		x, err := t.extent(o.feed)
+		if err != nil || x.Tag == tag {
+			continue
+		}
+		if c, err := t.s.cipher(x.Tag); err == nil {
+			if h, err := t.held(o.feed, o.seq, c); err == nil && h.id == o.parcel && h.n == 0 {
+				v.stay = o
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
 // removeAll removes messages with all that hangs on them. What is bulky goes first, in transactions of its own: a crash then
@@ -119,8 +184,8 @@ func (t *tx) removeAll(victims []victim) error {
 			return err
 		}
 		t.c.sub(freed)
-		if v.st.Body.External() {
-			b := blobKey{v.st.Body.Hash, v.st.Body.Size}
+		if out := v.st.Outside(); out != nil && v.stay == nil {
+			b := blobOf(*out)
 			if gone[b] == nil {
 				gone[b] = map[uint64]bool{}
 			}
@@ -148,25 +213,97 @@ func (t *tx) removeAll(victims []victim) error {
 			return err
 		}
 	}
-	feeds := map[protocol.FeedID]victim{} // the one with the greatest sequence number
+	ends := tops{}
 	for _, v := range victims {
-		if err := t.deleteMessage(v.pl, v.id, v.st); err != nil {
+		if err := t.remove(&v, ends); err != nil {
 			return err
 		}
-		k := parcelKey(v.pl.feed, v.pl.seq)
-		if t.has(k) {
-			t.c.sub(t.sizeOf(k))
-			t.c.Parcels -= min(t.c.Parcels, 1)
-			if err := t.Delete(k); err != nil {
-				return err
-			}
+	}
+	return t.raiseAll(ends)
+}
+
+// remove removes one message and its parcels, or moves it and removes its parcel.
+func (t *tx) remove(v *victim, ends tops) error {
+	home := slot{v.pl.feed, v.pl.seq}
+	if err := t.dropParcel(home); err != nil {
+		return err
+	}
+	ends.note(home, v.rec.Parcel)
+	if v.stay != nil {
+		return t.move(v)
+	}
+	if err := t.deleteMessage(v.pl, v.rec, v.st); err != nil {
+		return err
+	}
+	for _, o := range v.also {
+		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel)); err != nil {
+			return err
 		}
-		if top, ok := feeds[v.pl.feed]; !ok || v.pl.seq > top.pl.seq {
-			feeds[v.pl.feed] = v
+		ends.note(o.slot, o.parcel)
+	}
+	return nil
+}
+
+// move brings a message to another channel that it is in. It keeps its number and is indexed anew, under that channel's key. A
+// blob stays under the key that it has.
+func (t *tx) move(v *victim) error {
+	from, err := t.s.cipherOf(v.pl.aud)
+	if err != nil {
+		return err
+	}
+	env, _, err := t.openStatement(v.pl, from)
+	if err != nil {
+		return err
+	}
+	x, err := t.extent(v.stay.feed)
+	if err != nil {
+		return err
+	}
+	c, err := t.s.cipher(x.Tag)
+	if err != nil {
+		return err
+	}
+	h, err := t.held(v.stay.feed, v.stay.seq, c)
+	if err != nil {
+		return err
+	}
+	links, err := t.linkKeys(v.stay.slot)
+	if err != nil {
+		return err
+	}
+	t.c.sub(t.sizeOf(v.pl.key()) + t.sizeOf(innerKey(v.pl)))
+	t.c.Messages -= min(t.c.Messages, 1)
+	for _, k := range append(links, v.pl.key(), innerKey(v.pl), key(kInside, v.rec.Parcel), key(kAlso, v.rec.ID, v.stay.feed, v.stay.seq)) {
+		if err := t.Delete(k); err != nil {
+			return err
 		}
 	}
-	for feed, v := range feeds {
-		if err := t.raiseFirst(feed, v.pl.seq, v.pid); err != nil {
+	pl := place{n: v.pl.n, aud: short(x.Tag), feed: v.stay.feed, seq: v.stay.seq, received: v.rec.Received}
+	v.rec.Parcel = h.id
+	if err := errors.Join(t.putMessage(pl, v.rec, c), t.putInner(pl, env.Encode(), c), t.renumber(h, pl.n, c)); err != nil {
+		return err
+	}
+	_, err = t.put(key(kID, v.rec.ID), t.s.local, pl.encode())
+	return errors.Join(err, t.Set(key(kReindex, pl.n), nil))
+}
+
+// tops are the greatest entries of feeds that were removed.
+type tops map[protocol.FeedID]struct {
+	seq uint64
+	id  protocol.Hash
+}
+
+func (ends tops) note(at slot, id protocol.Hash) {
+	if e, ok := ends[at.feed]; !ok || at.seq > e.seq {
+		e.seq, e.id = at.seq, id
+		ends[at.feed] = e
+	}
+}
+
+// raiseAll no longer waits for what is up to the entries that were removed.
+func (t *tx) raiseAll(ends tops) error {
+	for feed, e := range ends {
+		if err := t.raiseFirst(feed, e.seq, e.id); err != nil {
 			return err
 		}
 	}
@@ -197,7 +334,7 @@ func (t *tx) raiseFirst(feed protocol.FeedID, seq uint64, id protocol.Hash) erro
 	return t.putExtent(feed, x)
 }
 
-// dropEmpty removes entries without a message of their own, which say again what another said.
+// dropEmpty removes entries without a message of their own.
 func (t *tx) dropEmpty(feed protocol.FeedID, from, to uint64) error {
 	x, err := t.extent(feed)
 	if err != nil {
@@ -207,24 +344,31 @@ func (t *tx) dropEmpty(feed protocol.FeedID, from, to uint64) error {
 	if err != nil {
 		return nil
 	}
-	var empty [][]byte
+	var empty []sibling
 	err = t.scan(key(kParcel, feed), parcelKey(feed, from), scanOptions{values: true}, func(item *badger.Item) (bool, error) {
-		if numAt(item.Key(), 33) > to || len(empty) >= 1000 {
+		if len(item.Key()) != keyLengths[kParcel] {
+			return true, nil
+		}
+		seq := numAt(item.Key(), 33)
+		if seq > to || len(empty) >= 1000 {
 			return false, nil
 		}
 		if b, err := t.open(item, c); err == nil && len(b) >= 8 && binary.BigEndian.Uint64(b) == 0 {
-			empty = append(empty, item.KeyCopy(nil))
+			if h, err := t.decodeHeld(b, feed, seq); err == nil {
+				empty = append(empty, sibling{slot{feed, seq}, h.id})
+			}
 		}
 		return true, nil
 	})
-	for _, k := range empty {
-		t.c.sub(t.sizeOf(k))
-		t.c.Parcels -= min(t.c.Parcels, 1)
-		if err := t.Delete(k); err != nil {
+	if err != nil {
+		return err
+	}
+	for _, o := range empty {
+		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel)); err != nil {
 			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // pruneStaged removes blobs whose message never came, and quotas of past days.

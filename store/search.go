@@ -27,7 +27,7 @@ type Terms struct {
 
 // IndexPending returns messages that wait for their terms, with inline bodies, at most max of them: first those whose body
 // came or was healed since, then the oldest. It returns the same ones until Index was called for them. A blob body may still
-// be missing (Complete); the message comes again when it is there.
+// be missing (Complete); the message comes again when it is there. What is held back waits until its release.
 func (s *Store) IndexPending(max int) ([]*Message, error) {
 	var out []*Message
 	seen := map[uint64]bool{}
@@ -44,7 +44,10 @@ func (s *Store) IndexPending(max int) ([]*Message, error) {
 			}
 			return
 		}
-		if !m.Complete && !m.Statement.Body.External() {
+		if m.Held != "" {
+			return
+		}
+		if !m.Complete && m.Statement.Outside() == nil {
 			bad = append(bad, pl)
 		}
 		out = append(out, m)
@@ -79,7 +82,7 @@ func (s *Store) IndexPending(max int) ([]*Message, error) {
 	}
 	for _, pl := range bad {
 		s.restore([]place{pl})
-		s.mend(pl.feed, []uint64{pl.seq}, false)
+		s.heal(pl)
 	}
 	if len(gone) > 0 {
 		err = s.update(func(t *tx) error {
@@ -241,10 +244,10 @@ func (t *tx) indexed(done map[uint64]bool) error {
 			return true, nil
 		}
 		if !done[pl.n] && !t.has(termsKey(pl, 0)) {
-			if _, _, err := t.messageRec(pl); err == nil {
+			if rec, _, err := t.messageRec(pl); err == nil && rec.Held == "" {
 				return false, nil
 			}
-			// It cannot be read: if it is healed it comes again.
+			// It cannot be read, or is held back: if it is healed or released it comes again.
 		}
 		t.c.Indexed = max(t.c.Indexed, pl.n)
 		return true, nil
@@ -296,7 +299,7 @@ func (s *Store) SearchTerms(terms []string, limit int) ([]*Message, error) {
 					return true
 				}
 				m, err := t.message(pl, false)
-				if err != nil || pl.aud != short(tag) {
+				if err != nil || pl.aud != short(tag) || m.Held != "" {
 					return true
 				}
 				out = append(out, m)

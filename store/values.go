@@ -307,9 +307,9 @@ func (s *Store) cipherOf(a shortTag) (Cipher, error) {
 // cipherFor returns the cipher of the value under a key; nil for a key without value.
 func (t *tx) cipherFor(k []byte) (Cipher, error) {
 	switch k[0] {
-	case kReindex, kBlobRef, kWanted, kPosting:
+	case kReindex, kBlobRef, kWanted, kPosting, kHeld, kLink:
 		return nil, nil
-	case kMessage, kTerms:
+	case kMessage, kTerms, kInner:
 		return t.s.cipherOf(shortTag(k[9:17]))
 	case kParcel, kFork:
 		x, err := t.extent(hashAt(k, 1))
@@ -325,6 +325,13 @@ func (t *tx) cipherFor(k []byte) (Cipher, error) {
 		return t.s.cipher(m.Tag)
 	}
 	return t.s.local, nil
+}
+
+// tagOf returns the whole tag of an audience; zero if it is not known.
+func (s *Store) tagOf(a shortTag) protocol.Hash {
+	s.audMu.Lock()
+	defer s.audMu.Unlock()
+	return s.audiences[a]
 }
 
 // tags returns the audiences that the store holds something of.
