@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,10 +68,12 @@ func (x exchange) extent(e store.Extent) (catchup.Extent, error) {
 	return c, x.unchained(&c)
 }
 
-// Follow implements catchup.Feeds: the community feeds of the nodes of teams that may speak here, and this team's own.
+// Follow implements catchup.Feeds: the feeds of nodes of teams that may speak here, for the community or this team, and this
+// team's own.
 func (x exchange) Follow(team protocol.TeamID, k protocol.KID, f protocol.FeedID) catchup.Follow {
 	info, state := x.n.author(team, k)
-	if info.Team.IsZero() || f != communityFeed(k) || !mayAuthor(state, team == x.n.team) {
+	of, ok := x.n.feed(f)
+	if info.Team.IsZero() || !ok || of.team != team || of.node != k || !mayAuthor(state, team == x.n.team) {
 		return catchup.Follow{}
 	}
 	if !info.Revoked {
@@ -88,17 +91,20 @@ func mayAuthor(s trust.State, self bool) bool {
 	return trust.Decide(trust.Question{Action: trust.Receive, Label: openest, Audience: protocol.Community, Peer: s, Self: self}).Allowed
 }
 
-// Serves implements catchup.Feeds. Everything in community feeds is at most GREEN (receiving refuses more), so one question
-// about the peer answers for a whole feed.
+// Serves implements catchup.Feeds. Each entry was judged when it was composed or taken in, so one question about the peer
+// answers for a whole feed. A feed between two teams is served to those two alone.
 func (x exchange) Serves(p peer.ID, f protocol.FeedID) bool {
-	team, state := x.n.peerState(p)
-	return trust.Decide(trust.Question{Action: trust.Serve, Label: closest, Audience: protocol.Community, Peer: state,
-		Self: team == x.n.team}).Allowed
+	of, ok := x.n.feed(f)
+	if !ok {
+		return false
+	}
+	team, _ := x.n.peerState(p)
+	return x.n.mayHave(team, of.channel)
 }
 
 // Range implements catchup.Feeds.
 func (x exchange) Range(f protocol.FeedID, from, to uint64, reverse bool, fn func([]byte) bool) error {
-	if f == communityFeed(x.n.kid) {
+	if of, ok := x.n.feed(f); ok && of.node == x.n.kid {
 		newest, err := x.n.signer.marked(x.n, f)
 		if err != nil {
 			return err
@@ -114,27 +120,32 @@ func (x exchange) Range(f protocol.FeedID, from, to uint64, reverse bool, fn fun
 // Ingest implements catchup.Feeds: it verifies what a peer answered and stores it, in one batch.
 func (x exchange) Ingest(ctx context.Context, p peer.ID, ask catchup.Ask, raws [][]byte) (catchup.Report, error) {
 	var r catchup.Report
-	entries := make([]store.Entry, 0, len(raws))
+	ins := make([]incoming, 0, len(raws))
 	for _, raw := range raws {
-		e, err := x.n.openParcel(raw, p.String())
+		in, err := x.n.openParcel(raw, p.String())
 		switch {
+		case errors.Is(err, errHeld):
+			r.Known++
+			continue
 		case errors.Is(err, errNotOurs):
 			r.Waiting++
 			continue
+		case errors.Is(err, errKeeping):
+			return r, err
 		case err != nil:
 			r.Refused++
 			continue
-		case e.Parcel.Feed != ask.Feed || e.Parcel.Seq < ask.From || e.Parcel.Seq >= ask.To:
+		case in.Parcel.Feed != ask.Feed || in.Parcel.Seq < ask.From || in.Parcel.Seq >= ask.To:
 			r.Refused++
 			continue
 		}
-		entries = append(entries, e)
+		ins = append(ins, in)
 	}
-	if len(entries) == 0 {
+	if len(ins) == 0 {
 		return r, nil
 	}
 	x.n.caughtAt.Store(time.Now().UnixNano())
-	out, err := x.n.accept(entries)
+	out, err := x.n.admit(ctx, ins)
 	if err != nil {
 		return r, err
 	}
@@ -160,10 +171,13 @@ func (x exchange) Ingest(ctx context.Context, p peer.ID, ask catchup.Ask, raws [
 
 // Heads implements catchup.Words.
 func (x exchange) Heads(fn func(*protocol.Heads)) error {
-	if _, err := x.n.ownHeads(); err != nil {
+	if _, err := x.n.ownHeads(protocol.TeamID{}); err != nil {
 		return err
 	}
 	return x.n.st.AllHeads(func(_ *protocol.Envelope, h *protocol.Heads) bool {
+		if !h.For.IsZero() {
+			return true // for one team alone, which gets it over the courier
+		}
 		if info, state := x.n.author(h.Team, h.Node); !info.Team.IsZero() && mayAuthor(state, h.Team == x.n.team) {
 			fn(h)
 		}
@@ -174,9 +188,9 @@ func (x exchange) Heads(fn func(*protocol.Heads)) error {
 // HeadsOf implements catchup.Words.
 func (x exchange) HeadsOf(k protocol.KID) ([]byte, error) {
 	if k == x.n.kid {
-		return x.n.ownHeads()
+		return x.n.ownHeads(protocol.TeamID{})
 	}
-	env, _, err := x.n.st.Heads(k)
+	env, _, err := x.n.st.Heads(k, protocol.TeamID{})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -192,6 +206,9 @@ func (x exchange) AddHeads(_ context.Context, p peer.ID, raw []byte) (*protocol.
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", catchup.ErrRefused, err)
 	}
+	if h, err := protocol.Decode[protocol.Heads](env); err == nil && !h.For.IsZero() {
+		return nil, fmt.Errorf("%w: heads that are for one team alone", catchup.ErrRefused)
+	}
 	h, news, err := x.n.takeHeads(env)
 	switch {
 	case errors.Is(err, errNotOurs), err == nil && !news:
@@ -204,12 +221,13 @@ func (x exchange) AddHeads(_ context.Context, p peer.ID, raw []byte) (*protocol.
 	return h, nil
 }
 
-// WantedBlobs implements catchup.Blobs.
-func (x exchange) WantedBlobs(max int) ([]protocol.BlobRef, error) {
+// WantedBlobs implements catchup.Blobs. A blob of a sealed message is asked only of those whom the message names.
+func (x exchange) WantedBlobs(p peer.ID, max int) ([]protocol.BlobRef, error) {
+	team, _ := x.n.peerState(p)
 	var out []protocol.BlobRef
 	seen := map[protocol.Hash]bool{}
-	err := x.n.st.WantedBlobs(func(ref protocol.BlobRef, _ protocol.Hash) bool {
-		if !seen[ref.Hash] {
+	err := x.n.st.WantedBlobs(func(ref protocol.BlobRef, tag protocol.Hash) bool {
+		if !seen[ref.Hash] && x.mayHaveBlob(team, ref.Hash, tag) {
 			seen[ref.Hash] = true
 			out = append(out, ref)
 		}
@@ -218,10 +236,36 @@ func (x exchange) WantedBlobs(max int) ([]protocol.BlobRef, error) {
 	return out, err
 }
 
+// mayHaveBlob says whether a team may be given a blob, or know that this node wants it: one for the community as all of that,
+// another one if a statement that names it is the team's own or for it.
+func (x exchange) mayHaveBlob(team protocol.TeamID, hash, tag protocol.Hash) bool {
+	if tag == (protocol.Channel{}).Tag() {
+		return x.n.mayHave(team, protocol.Channel{})
+	}
+	may := false
+	err := x.n.st.BlobMessages(hash, func(m *store.Message) bool {
+		st := m.Statement
+		switch {
+		case m.Held != "":
+		case st.Author == x.n.team:
+			may = slices.ContainsFunc(x.n.channels(st), func(c protocol.Channel) bool { return team != x.n.team && c.Joins(team) && x.n.mayHave(team, c) })
+		case st.Author == team:
+			may = true
+		}
+		return !may
+	})
+	return err == nil && may
+}
+
 // OpenBlob implements catchup.Blobs.
 func (x exchange) OpenBlob(p peer.ID, hash protocol.Hash) (io.ReadSeekCloser, uint64, bool, error) {
-	if !x.Serves(p, protocol.FeedID{}) {
+	team, _ := x.n.peerState(p)
+	tag, err := x.n.st.BlobTag(hash)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !x.mayHaveBlob(team, hash, tag) {
 		return nil, 0, false, nil
+	}
+	if err != nil {
+		return nil, 0, false, err
 	}
 	_, size, whole, err := x.n.st.BlobHave(hash)
 	if err != nil || !whole {

@@ -78,6 +78,7 @@ func (n *Node) refreshAdmitted() {
 		}
 	}
 	n.admitted, n.states = m, states
+	n.refreshChannels()
 }
 
 // peerState returns of which team a connected node is and how this team holds it; Unknown for a stranger.
@@ -173,6 +174,7 @@ func (n *Node) afterBookChange() {
 	if n.topic == nil {
 		return
 	}
+	n.judge()
 	for p, was := range before {
 		is, still := n.admitted[p]
 		if was.community && !is.community {

@@ -27,40 +27,51 @@ type arrival struct {
 	from  peer.ID
 }
 
-// openParcel verifies one community parcel wholly: encoding, author, signatures, audience, label. What it returns may be
-// stored, relayed and shown. An error that wraps neither errNotOurs nor errDenied is the fault of who handed it over.
-func (n *Node) openParcel(raw []byte, via string) (store.Entry, error) {
+// errHeld says that this very parcel is held.
+var errHeld = errors.New("held already")
+
+// openParcel verifies one parcel wholly: encoding, author, signatures, audience, label. What it returns may be stored, and if
+// it is for the community relayed. An error that wraps none of errNotOurs, errDenied, errHeld and errKeeping is the fault of
+// who handed it over.
+func (n *Node) openParcel(raw []byte, via string) (incoming, error) {
 	env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
 	if err != nil {
-		return store.Entry{}, err
+		return incoming{}, err
 	}
-	return n.verifyParcel(env, raw, via)
+	return n.openEnvelope(env, raw, via)
 }
 
-func (n *Node) verifyParcel(env *protocol.Envelope, raw []byte, via string) (store.Entry, error) {
+func (n *Node) openEnvelope(env *protocol.Envelope, raw []byte, via string) (incoming, error) {
 	p, err := protocol.Decode[protocol.Parcel](env)
 	if err != nil {
-		return store.Entry{}, err
+		return incoming{}, err
 	}
 	info, state := n.author(p.Team, p.Node)
 	if info.Team.IsZero() {
-		return store.Entry{}, fmt.Errorf("%w: its node key is unknown here", errNotOurs)
+		return incoming{}, fmt.Errorf("%w: its node key is unknown here", errNotOurs)
 	}
 	if err := env.VerifyNode(info.Node.Key); err != nil {
-		return store.Entry{}, err
+		return incoming{}, err
+	}
+	if p.Sealed {
+		if n.known(env, p) {
+			return incoming{}, errHeld
+		}
+		return n.openSealed(env, raw, p, info, via)
 	}
 	stEnv, st, err := p.OpenCommunity(info.Node.Key)
 	if err != nil {
-		return store.Entry{}, err
+		return incoming{}, err
 	}
 	own := p.Team == n.team
 	if d := trust.Decide(trust.Question{Action: trust.Receive, Label: st.Label, Audience: st.Audience.Kind, Peer: state, Self: own}); !d.Allowed {
 		if !mayAuthor(state, own) {
-			return store.Entry{}, fmt.Errorf("%w: %s", errNotOurs, d.Rule)
+			return incoming{}, fmt.Errorf("%w: %s", errNotOurs, d.Rule)
 		}
-		return store.Entry{}, fmt.Errorf("%w: %s", errDenied, d.Rule)
+		return incoming{}, fmt.Errorf("%w: %s", errDenied, d.Rule)
 	}
-	return store.Entry{Envelope: env, Raw: raw, Parcel: p, StatementID: stEnv.ID(), Statement: st, Node: info, Via: via}, nil
+	return incoming{Entry: store.Entry{Envelope: env, Raw: raw, Parcel: p, StatementID: stEnv.ID(), Statement: st, Tag: protocol.Channel{}.Tag(),
+		Node: info, Via: via}}, nil
 }
 
 // author returns what is known of a node of a team, and how the team is held; the zero NodeInfo if it is not the team's.
@@ -75,7 +86,7 @@ func (n *Node) author(team protocol.TeamID, k protocol.KID) (trust.NodeInfo, tru
 }
 
 func communityFeed(k protocol.KID) protocol.FeedID {
-	return protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community})
+	return protocol.FeedOf(k, protocol.Channel{})
 }
 
 // The widest and the narrowest label that the community may carry; for questions about a whole feed.
@@ -138,13 +149,17 @@ func (n *Node) validate(_ context.Context, from peer.ID, data []byte) gossip.Ver
 }
 
 func (n *Node) validateParcel(env *protocol.Envelope, data []byte, from peer.ID) gossip.Verdict {
-	e, err := n.verifyParcel(env, data, from.String())
+	if p, err := protocol.Decode[protocol.Parcel](env); err != nil || p.Sealed {
+		return gossip.Reject // what is sealed is never for the topic
+	}
+	in, err := n.openEnvelope(env, data, from.String())
 	switch {
 	case errors.Is(err, errNotOurs):
 		return gossip.Ignore
 	case err != nil:
 		return gossip.Reject
 	}
+	e := in.Entry
 	if n.extents.has(e.Parcel.Feed, e.Parcel.Seq) || n.extents.forked(e.Parcel.Feed) {
 		return gossip.Ignore // of a feed with two branches, what belongs is found by comparing with others
 	}
@@ -160,6 +175,9 @@ func (n *Node) validateParcel(env *protocol.Envelope, data []byte, from peer.ID)
 }
 
 func (n *Node) validateHeads(env *protocol.Envelope, from peer.ID) gossip.Verdict {
+	if h, err := protocol.Decode[protocol.Heads](env); err != nil || !h.For.IsZero() {
+		return gossip.Reject // what is for one team is never for the topic
+	}
 	h, news, err := n.takeHeads(env)
 	switch {
 	case errors.Is(err, errNotOurs):
@@ -202,7 +220,7 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if h.Node == n.kid {
 		return h, false, nil // our own word, come back
 	}
-	_, last, err := n.st.Heads(h.Node)
+	_, last, err := n.st.Heads(h.Node, h.For)
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
 		return h, false, err
 	}
@@ -288,7 +306,7 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 			fresh[f] = true
 			n.extents.refresh(n.st, f)
 			if n.extents.gapBefore(f, e.Parcel.Seq) {
-				if _, h, err := n.st.Heads(e.Parcel.Node); err == nil {
+				if _, h, err := n.st.Heads(e.Parcel.Node, n.headsFor(e.Parcel)); err == nil {
 					n.trouble.set(n.beginLater(h))
 				}
 			}
@@ -318,8 +336,21 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	if news {
 		n.events.notify()
 		n.dirty.notify()
+		n.owe()
 	}
 	return out, nil
+}
+
+// headsFor returns for whom the heads are that speak of a parcel's feed.
+func (n *Node) headsFor(p *protocol.Parcel) (to protocol.TeamID) {
+	switch f, ok := n.feed(p.Feed); {
+	case !ok || f.channel.IsCommunity():
+	case p.Team == n.team:
+		to = f.channel.Other(n.team)
+	default:
+		to = n.team
+	}
+	return to
 }
 
 // ownFeedMoved judges anew whether this node may sign, after somebody handed over an entry of its own feed.

@@ -8,7 +8,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/entente-network/entente/node/catchup"
+	"github.com/entente-network/entente/node/direct"
 	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/protocol"
 )
 
 // joinNetwork makes everything that needs the host. Nothing runs yet but the handlers.
@@ -20,6 +22,8 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 
 		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) },
 	})
+	n.courier = direct.New(n.host, delivery{n}, direct.Options{Log: n.log,
+		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) }})
 	topic, err := gossip.Join(ctx, n.host, gossip.Config{Admit: n.inCommunity, Validate: n.validate,
 		Drops: func(why string) { n.log.Debug("gossip dropped a message; it will be fetched", "why", why) }})
 	if err != nil {
@@ -35,13 +39,16 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 
 // compared learns from what a peer holds whether our own feed reaches further elsewhere than here. If so its entries are on
 // their way, and settle whether this node may sign.
-func (n *Node) compared(_ peer.ID, es []catchup.Entry) {
+func (n *Node) compared(p peer.ID, es []catchup.Entry) {
 	for _, e := range es {
 		if reach := max(e.Max, e.Next-1); e.Node == n.kid && reach > 0 && !n.extents.has(e.Feed, reach) {
 			return
 		}
 	}
 	n.signer.peerAnswered()
+	if team, _ := n.peerState(p); team != n.team {
+		n.spawn(func() { n.tellPair(team, true) })
+	}
 }
 
 type offence string
@@ -54,12 +61,13 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	var told []byte
-	var pruned, collected time.Time
+	var pruned, collected, kept time.Time
 	for {
 		select {
 		case <-tick.C:
 		case <-n.tell:
 			told = n.tellHeads(ctx, told)
+			n.tellPairs()
 			continue
 		case <-ctx.Done():
 			return
@@ -76,7 +84,20 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 			n.log.Warn("signing this node's addresses", "err", err)
 		}
 		told = n.tellHeads(ctx, told)
+		n.tellPairs()
+		if err := n.rotate(ctx); err != nil {
+			n.log.Warn("changing this node's key for what is sealed to it", "err", err)
+		}
+		n.judge()
+		n.owe()
 		now := n.now()
+		if now.Sub(kept) > time.Hour {
+			kept = now
+			if err := n.keepTerms(ctx); err != nil {
+				n.log.Error("forgetting what agreements say shall be forgotten", "err", err)
+			}
+			n.retell(ctx)
+		}
 		if days := n.cfg.RetentionDays; days > 0 && now.Sub(pruned) > 24*time.Hour {
 			pruned = now
 			if p, err := n.st.Prune(ctx, now.Add(-time.Duration(days)*24*time.Hour)); err != nil {
@@ -97,7 +118,7 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 // tellHeads publishes how far this node's feed reaches, unless it told that before. Who missed a message in gossip learns of
 // it so, and fetches it.
 func (n *Node) tellHeads(ctx context.Context, told []byte) []byte {
-	h, err := n.ownHeads()
+	h, err := n.ownHeads(protocol.TeamID{})
 	if err != nil {
 		n.log.Warn("signing this node's heads", "err", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -15,9 +16,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/entente-network/entente/node/catchup"
+	"github.com/entente-network/entente/node/direct"
 	"github.com/entente-network/entente/node/gossip"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
 	"github.com/entente-network/entente/store/keyring"
 	"github.com/entente-network/entente/trust"
 )
@@ -40,6 +43,9 @@ type Node struct {
 	// admitted says of which team the nodes are that may connect. It is remade on every change of book.
 	admitted map[peer.ID]admission           // guarded by mu
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
+	// channelsKnown is remade with admitted as well.
+	channelsKnown channelTable      // guarded by mu
+	sealedAgain   map[string]string // guarded by mu; for a team and a statement, the keys to which it was sealed once more
 
 	extents extentCache
 	anchors anchors
@@ -50,7 +56,9 @@ type Node struct {
 	breakOnce sync.Once
 	broken    chan struct{} // closed when the store takes nothing more until it is opened anew
 	signer    signer
+	audit     *audit.Log
 	events    broadcast // a message was accepted, completed or superseded
+	receipts  broadcast // another team said what became of a message
 	dirty     broadcast // the index has work
 	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
 	caughtAt atomic.Int64
@@ -58,9 +66,15 @@ type Node struct {
 	host    host.Host
 	topic   *gossip.Topic
 	engine  *catchup.Engine
+	courier *direct.Courier
 	intake  chan arrival
 	tell    chan struct{} // our heads are to be told now
 	telling atomic.Bool   // a timer for that runs
+	owed    chan struct{} // receipts are to be given
+	judged  chan struct{} // what is held back is to be judged anew
+	judging sync.Mutex    // held by rejudge
+	terms   sync.Mutex    // held by tellAgreements
+	pairs   pairWords
 	peers   peerTable
 
 	started   atomic.Bool // Start was called
@@ -90,10 +104,15 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{}),
+		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), sealedAgain: map[string]string{},
 		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
-	if err := n.load(); err != nil {
-		return nil, errors.Join(err, st.Close())
+	err = n.openAudit()
+	if err == nil {
+		err = n.load()
+	}
+	if err != nil {
+		return nil, errors.Join(err, n.closeAudit(), st.Close())
 	}
 	return n, nil
 }
@@ -122,6 +141,12 @@ func (n *Node) load() error {
 		return err
 	}
 	if err := n.promote(); err != nil {
+		return err
+	}
+	if err := n.loadAgreements(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(outDir(n.cfg.Home)); err != nil { // what a crash left of documents that were being sealed
 		return err
 	}
 	n.refreshAdmitted()
@@ -155,10 +180,12 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.joinNetwork(ctx); err != nil {
 		return errors.Join(err, n.host.Close())
 	}
-	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.engine.Run} {
+	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.receiptLoop, n.judgeLoop, n.engine.Run} {
 		n.wg.Go(func() { loop(ctx) })
 	}
 	n.joined.Store(true)
+	n.owe()
+	n.judge()
 	return nil
 }
 
@@ -192,6 +219,9 @@ func (n *Node) Close() error {
 	if n.topic != nil {
 		n.topic.Close()
 	}
+	if n.courier != nil {
+		errs = append(errs, n.courier.Close())
+	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
@@ -199,7 +229,7 @@ func (n *Node) Close() error {
 	n.ended = true
 	n.ending.Unlock()
 	n.wg.Wait()
-	errs = append(errs, n.signer.close(), n.st.Close())
+	errs = append(errs, n.signer.close(), n.closeAudit(), n.st.Close())
 	return errors.Join(errs...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/content"
@@ -17,32 +18,28 @@ import (
 
 // A Draft is what a person wants to send, beside the document itself.
 type Draft struct {
-	Audience   string        // "community"
-	Label      tlp.Label     // asked for by the person; Unset: the document's own
-	Urgent     bool          // goes first
-	Name       string        // the file's base name, may be empty
-	Size       int64         // bytes of the document; -1: unknown, at most protocol.MaxInline are taken
-	Hash       protocol.Hash // SHA-256 of the document; needed above protocol.MaxInline
-	Supersedes protocol.Hash // the statement that this one corrects
-	DryRun     bool          // judge and list readers, send nothing
-}
-
-// A Reader is a team that will be able to read a message, and by how many nodes.
-type Reader struct {
-	ID        protocol.TeamID
-	Name      string
-	Nodes     int
-	Connected int
+	Audience   string          // community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT
+	Label      tlp.Label       // asked for by the person; Unset: the document's own
+	Urgent     bool            // goes first
+	Name       string          // the file's base name, may be empty
+	Size       int64           // bytes of the document; -1: unknown, at most protocol.MaxInline are taken
+	Hash       protocol.Hash   // SHA-256 of the document; needed above protocol.MaxInline
+	Supersedes protocol.Hash   // the statement that this one corrects
+	Refs       []protocol.Hash // statements that this one is about
+	Sources    []protocol.Hash // statements that this one is derived from: it takes their strictest label
+	As         string          // of RED: an operator of this team who shall be able to read it back
+	DryRun     bool            // judge and list readers, send nothing
 }
 
 // Sent says what was sent, or with Draft.DryRun would be.
 type Sent struct {
 	ID       protocol.Hash // zero in a dry run
 	Label    tlp.Label
-	Audience string
+	Audience AudienceView
 	Title    string
 	Format   string
 	Readers  []Reader
+	Notes    []string // what else a sender should know
 }
 
 // A RefusedError says that a rule forbids what was asked; nothing was changed.
@@ -59,20 +56,22 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Send publishes one document under its label. It returns once the message is stored durably and handed to the network;
 // teams that are away get it when they come back. The document is read once.
 func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error) {
-	aud, err := n.audience(d.Audience)
+	n.mu.RLock()
+	to, err := n.target(d.Audience)
+	n.mu.RUnlock()
 	if err != nil {
 		return nil, err
 	}
-	doc, err := n.readDocument(aud, d, body)
+	doc, err := n.readDocument(to.kind == protocol.Community, d, body)
 	if err != nil {
 		return nil, err
 	}
 	defer doc.discard()
-	label, dec := trust.ChooseLabel(d.Label, doc.info.Label)
-	if !dec.Allowed {
-		return nil, refused(dec)
+	sources, err := n.sources(d.Sources)
+	if err != nil {
+		return nil, err
 	}
-	readers, dec := n.readers(aud, label)
+	label, dec := trust.ChooseLabel(d.Label, doc.info.Label, strictest(sources))
 	if !dec.Allowed {
 		return nil, refused(dec)
 	}
@@ -85,34 +84,88 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 			return nil, refused(dec)
 		}
 	}
-	sent := &Sent{Label: label, Audience: d.Audience, Title: doc.info.Title, Format: string(doc.info.Format), Readers: readers}
+	st := &protocol.Statement{Kind: kind, Label: label, Urgent: d.Urgent, Supersedes: d.Supersedes, Refs: d.Refs, Sources: d.Sources}
+	sent, persons, err := n.address(st, to, d.As, sources, !d.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	sent.Title, sent.Format = doc.info.Title, string(doc.info.Format)
 	if d.DryRun {
 		return sent, nil
 	}
 	if err := n.readyToSign(ctx); err != nil {
 		return nil, err
 	}
-	if err := doc.keep(); err != nil {
-		return nil, err
-	}
-	st := &protocol.Statement{Kind: kind, Audience: aud, Label: label, Title: doc.info.Title, Urgent: d.Urgent,
-		Supersedes: d.Supersedes, Body: doc.body}
 	if _, err := rand.Read(st.Salt[:]); err != nil {
 		return nil, err
+	}
+	st.Title, st.Body = doc.info.Title, doc.body
+	if err := doc.keep(n, st); err != nil {
+		return nil, err
+	}
+	if label == tlp.Red {
+		if err := n.sealContent(st, persons); err != nil {
+			return nil, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err // who asked for it is gone; nothing was signed
 	}
-	raw, id, err := n.append(st)
-	if err != nil {
+	if sent.ID, err = n.say(ctx, st); err != nil {
 		return nil, err
 	}
-	sent.ID = id
-	n.tellSoon()
-	if err := n.topic.Publish(ctx, raw, d.Urgent); err != nil {
-		n.log.Warn("a message is stored, but was not published; colleagues will fetch it", "id", id.Short(), "err", err)
-	}
 	return sent, nil
+}
+
+// address decides on everybody who would read the statement, and gives it its audience. It returns what a person is told, and
+// the recipients of the persons of RED. With record, decisions on what is stricter than GREEN are logged.
+func (n *Node) address(st *protocol.Statement, to target, as string, sources []*protocol.Statement, record bool) (*Sent, []string, error) {
+	n.mu.RLock()
+	aud, dec := n.audience(to, st.Label, as)
+	st.Audience = aud
+	sent := &Sent{Label: st.Label, Audience: n.audienceView(n.team, aud), Notes: n.notes(st, to)}
+	var persons []string
+	var err error
+	if dec.Allowed {
+		sent.Readers, dec = n.readers(st, to)
+	}
+	if dec.Allowed {
+		dec = trust.MayDerive(sources, aud, n.team)
+	}
+	if dec.Allowed {
+		persons, err = n.personKeys(aud)
+	}
+	n.mu.RUnlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !dec.Allowed {
+		if record {
+			err = n.record(n.disclosures("compose", protocol.Hash{}, aud.Teams, st.Label, dec)...)
+		}
+		return nil, nil, errors.Join(refused(dec), err)
+	}
+	return sent, persons, nil
+}
+
+// sources returns the statements that a message is derived from, as they are held here.
+func (n *Node) sources(ids []protocol.Hash) ([]*protocol.Statement, error) {
+	var out []*protocol.Statement
+	for _, id := range ids {
+		m, err := n.st.Message(id)
+		if err != nil || m.Held != "" {
+			return nil, fmt.Errorf("source %s: %w", id.Short(), ErrNotFound)
+		}
+		out = append(out, m.Statement)
+	}
+	return out, nil
+}
+
+func strictest(sources []*protocol.Statement) (l tlp.Label) {
+	for _, s := range sources {
+		l = max(l, s.Label)
+	}
+	return l
 }
 
 func refused(d trust.Decision) error {
@@ -123,42 +176,87 @@ func refused(d trust.Decision) error {
 var hints = map[string]string{
 	"unlabelled":        "give one with --tlp",
 	"label-loosened":    "leave --tlp away, or give a stricter one",
-	"community-ceiling": "the community gets CLEAR and GREEN; send it to named teams, which a later version can",
+	"community-ceiling": "the community gets CLEAR and GREEN: name the teams with --to team:TEAM, or --to agreement:AGREEMENT",
+	"person-red":        "give --tlp RED, or send it to the team",
+	"no-operators":      "ask the team to name its people: entente operator add; then exchange introductions anew, or wait until it spreads",
 }
 
-func (n *Node) audience(s string) (protocol.Audience, error) {
-	if s != "community" {
-		return protocol.Audience{}, fmt.Errorf("unknown audience %.60q: this version sends to: community", s)
-	}
-	return protocol.Audience{Kind: protocol.Community}, nil
-}
-
-// readers lists the teams that a message of the label would reach, or says which rule refuses it.
-func (n *Node) readers(aud protocol.Audience, l tlp.Label) ([]Reader, trust.Decision) {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	dec := trust.Decide(trust.Question{Action: trust.Compose, Label: l, Audience: aud.Kind, Self: true})
+// readers lists the teams that the statement would reach, or says which rule refuses it. To a named team that may not have it,
+// nobody gets it. n.mu is held for reading.
+func (n *Node) readers(st *protocol.Statement, to target) ([]Reader, trust.Decision) {
+	dec := trust.Decide(n.question(trust.Compose, st, n.team))
 	if !dec.Allowed {
 		return nil, dec
 	}
+	teams := to.teams
+	if to.kind == protocol.Community {
+		teams = n.book.Teams(n.now())
+	}
 	var out []Reader
-	for _, t := range n.book.Teams(n.now()) {
-		if t.ID == n.team || !trust.Decide(trust.Question{Action: trust.Compose, Label: l, Audience: aud.Kind, Peer: t.State}).Allowed {
+	for _, t := range teams {
+		if t.ID == n.team {
 			continue
 		}
-		r := Reader{ID: t.ID, Name: t.Name}
-		for _, info := range n.book.Nodes(t.ID) {
-			if info.Revoked {
-				continue
-			}
-			r.Nodes++
-			if n.connectedPeer(info.Node.Peer) {
-				r.Connected++
-			}
+		d := trust.Decide(n.question(trust.Compose, st, t.ID))
+		switch {
+		case d.Allowed:
+		case to.kind == protocol.Community:
+			continue
+		default:
+			d.Reason = t.Name + ": " + d.Reason
+			return nil, d
+		}
+		r := n.reader(t, st.Audience)
+		if to.kind != protocol.Community && r.Nodes == 0 {
+			return nil, trust.Decision{Rule: "no-recipient", Reason: t.Name + " names no key of a node to which this could be sealed"}
 		}
 		out = append(out, r)
 	}
+	if own := n.reader(trust.Team{ID: n.team, Name: "this team"}, st.Audience); len(own.Persons) > 0 {
+		own.Self = true
+		out = append(out, own)
+	}
 	return out, dec
+}
+
+// reader describes one team that will read. n.mu is held for reading.
+func (n *Node) reader(t trust.Team, a protocol.Audience) Reader {
+	r := Reader{ID: t.ID, Name: t.Name}
+	sealed := map[protocol.KID]bool{}
+	for _, to := range n.book.RecipientsOf(t.ID) {
+		sealed[to.Node] = true
+	}
+	for _, info := range n.book.Nodes(t.ID) {
+		if info.Revoked || a.Kind != protocol.Community && !sealed[info.Node.Key.ID()] {
+			continue
+		}
+		r.Nodes++
+		if n.connectedPeer(info.Node.Peer) {
+			r.Connected++
+		}
+	}
+	for _, p := range a.Persons {
+		if p.Team == t.ID {
+			r.Persons = append(r.Persons, p.Name)
+		}
+	}
+	return r
+}
+
+// notes are what a sender should know beyond the list of readers. n.mu is held for reading.
+func (n *Node) notes(st *protocol.Statement, to target) []string {
+	var out []string
+	switch {
+	case to.kind == protocol.Community && st.Label == tlp.Green:
+		out = append(out, "these teams may pass GREEN on within their own communities")
+	case st.Label == tlp.Red && !slices.ContainsFunc(st.Audience.Persons, func(p protocol.Person) bool { return p.Team == n.team }):
+		out = append(out, "nobody of this team will be able to read it back: name one with --as")
+	case st.Label == tlp.Amber && to.agreement.Agreement != nil && to.agreement.Agreement.Onward == protocol.OnwardNone:
+		out = append(out, "the agreement keeps it within the receiving team, though AMBER alone would let its constituents have it")
+	case st.Label == tlp.Amber:
+		out = append(out, "AMBER lets each of these teams inform those of its constituents who need to know")
+	}
+	return out
 }
 
 // mayCorrect judges a correction: only of this team's own statement, and not wider than it.
@@ -170,12 +268,13 @@ func (n *Node) mayCorrect(id protocol.Hash, l tlp.Label) (trust.Decision, error)
 	return trust.MayCorrect(old.Statement, n.team, l), nil
 }
 
-// A document is what Send read: its description, and its bytes in memory or in the store.
+// A document is what Send read: its description, and its bytes in memory, in the store, or sealed in a file.
 type document struct {
 	info content.Info
 	body protocol.Body
-	blob blobWriter // nil for a small one
+	blob blobWriter // of a large one for the community
 	kept bool
+	out  *sealedFile // of a large one for anybody else
 }
 
 type blobWriter interface {
@@ -184,9 +283,9 @@ type blobWriter interface {
 	Abort() error
 }
 
-// readDocument reads the document once: label, title and hash are taken from the same bytes that are kept. A large one
-// goes to the store chunk by chunk, sealed.
-func (n *Node) readDocument(aud protocol.Audience, d Draft, r io.Reader) (*document, error) {
+// readDocument reads the document once: label, title and hash are taken from the same bytes that are kept. A large one is
+// never in the clear on the disk: for the community it goes to the store chunk by chunk, for others it is sealed on the way.
+func (n *Node) readDocument(open bool, d Draft, r io.Reader) (*document, error) {
 	doc := &document{}
 	head, err := io.ReadAll(io.LimitReader(r, protocol.MaxInline+1))
 	if err != nil {
@@ -204,20 +303,28 @@ func (n *Node) readDocument(aud protocol.Audience, d Draft, r io.Reader) (*docum
 	if d.Hash.IsZero() || d.Size <= protocol.MaxInline {
 		return nil, fmt.Errorf("a document of over %d bytes needs its size and hash beforehand", protocol.MaxInline)
 	}
-	if d.Size > protocol.MaxBlob {
-		return nil, fmt.Errorf("a document of %d bytes: at most %d", d.Size, protocol.MaxBlob)
+	if d.Size > maxDocument {
+		return nil, fmt.Errorf("a document of %d bytes: at most %d", d.Size, maxDocument)
 	}
 	ref := protocol.BlobRef{Size: uint64(d.Size), Hash: d.Hash}
+	doc.body = protocol.Body{Name: name, Size: ref.Size, Hash: ref.Hash}
 	all := io.Reader(io.MultiReader(bytes.NewReader(head), r))
-	if d.DryRun {
+	switch {
+	case d.DryRun:
 		all = io.LimitReader(all, d.Size+1)
-	} else {
-		w, err := n.st.StageBlob(ref, aud)
+	case open:
+		w, err := n.st.StageBlob(ref, protocol.Channel{}.Tag())
 		if err != nil {
 			return nil, err
 		}
 		doc.blob = w
 		all = io.TeeReader(all, &keeper{w: w, skip: w.Have()})
+	default:
+		if doc.out, err = n.newSealedFile(ref.Size); err != nil {
+			return nil, err
+		}
+		doc.body.Key = doc.out.key.Secret()
+		all = io.TeeReader(all, doc.out)
 	}
 	sum := sha256.New()
 	all = io.TeeReader(all, sum)
@@ -238,9 +345,12 @@ func (n *Node) readDocument(aud protocol.Audience, d Draft, r io.Reader) (*docum
 		doc.discard()
 		return nil, err
 	}
-	doc.body = protocol.Body{Format: string(doc.info.Format), Name: name, Size: ref.Size, Hash: ref.Hash}
+	doc.body.Format = string(doc.info.Format)
 	return doc, nil
 }
+
+// maxDocument leaves room for what sealing adds to the blob.
+const maxDocument = protocol.MaxBlob / 8 * 7
 
 func unreadable(err error) error {
 	return &RefusedError{Rule: "marking", Reason: err.Error(), Err: err,
@@ -266,20 +376,27 @@ func (k *keeper) Write(b []byte) (int, error) {
 
 // keep makes the bytes stay. What is discarded before it is not referred to by any message; the store removes it after a
 // while, and goes on with it if the same document comes again.
-func (d *document) keep() error {
-	if d.blob == nil {
-		return nil
+func (d *document) keep(n *Node, st *protocol.Statement) error {
+	var err error
+	switch {
+	case d.blob != nil:
+		err = d.blob.Commit()
+		d.kept = err == nil
+	case d.out != nil:
+		st.Blob, err = d.out.keep(n, n.channels(st)[0].Tag())
 	}
-	if err := d.blob.Commit(); err != nil {
+	if err != nil {
 		return fmt.Errorf("keeping the document: %w", err)
 	}
-	d.kept = true
 	return nil
 }
 
 func (d *document) discard() {
 	if d.blob != nil && !d.kept {
 		_ = d.blob.Abort()
+	}
+	if d.out != nil {
+		d.out.remove()
 	}
 }
 

@@ -1,15 +1,19 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
 	"github.com/entente-network/entente/store/keyring"
 	"github.com/entente-network/entente/trust"
 )
@@ -21,13 +25,13 @@ import (
 // this node, unless it is not the store that this node left: one restored from a backup, or a clone. The guard (a file
 // outside backups) or any peer shows that, and the signer stops until an officer certified a new node key.
 type signer struct {
-	mu       sync.Mutex // held from taking a sequence number to its commit
-	guard    *keyring.Guard
-	clock    protocol.HLC // guarded by mu
-	heads    []byte       // guarded by mu; the last signed heads, encoded
-	headsN   uint64       // guarded by mu; its counter
-	headsAt  time.Time    // guarded by mu; when it was signed
-	headsExt store.Extent // guarded by mu; what it says of the community feed
+	mu    sync.Mutex // held from taking sequence numbers to their commit
+	guard *keyring.Guard
+	clock protocol.HLC              // guarded by mu
+	words map[protocol.TeamID]*word // guarded by mu; the last signed heads, by whom they are for
+
+	queue   sync.Mutex
+	waiting []*utterance // guarded by queue; said next, all at once
 
 	state   sync.Mutex
 	stopped string // guarded by state; why this node does not sign, "" if it does
@@ -50,47 +54,70 @@ func (s *signer) open(n *Node) error {
 		return err
 	}
 	// What a crash kept from leaving may be served from now on, so it is marked first.
-	feed := communityFeed(n.kid)
-	ext, held, err := n.st.Extent(feed)
-	if mark, _ := s.guard.Mark(feed); err != nil || !held || ext.Max <= mark.Seq {
-		return err
-	}
-	id, err := n.newestID(ext)
+	own, err := n.ownExtents()
 	if err != nil {
 		return err
 	}
-	return s.guard.Advance(map[protocol.FeedID]keyring.Mark{feed: {Seq: ext.Max, Hash: id}})
+	marks := map[protocol.FeedID]keyring.Mark{}
+	for _, ext := range own {
+		if mark, _ := s.guard.Mark(ext.Feed); ext.Max > mark.Seq {
+			id, err := n.newestID(ext)
+			if err != nil {
+				return err
+			}
+			marks[ext.Feed] = keyring.Mark{Seq: ext.Max, Hash: id}
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	return s.guard.Advance(marks)
+}
+
+// ownExtents returns how far each feed of this node is held.
+func (n *Node) ownExtents() ([]store.Extent, error) {
+	all, err := n.st.Extents()
+	return slices.DeleteFunc(all, func(e store.Extent) bool { return e.Node != n.kid }), err
 }
 
 func guardPath(home string) string { return filepath.Join(home, "heads") }
 
 // reconsider judges anew whether this node may sign: after its start, after officers changed the manifest, and when peers
-// handed over entries of its own feed.
+// handed over entries of its own feeds.
 func (s *signer) reconsider(n *Node) error {
-	feed := communityFeed(n.kid)
-	var mark keyring.Mark
+	marks := map[protocol.FeedID]keyring.Mark{}
 	if s.guard != nil {
-		mark, _ = s.guard.Mark(feed) // before the extent, which only grows: a message signed meanwhile must not look lost
+		marks = s.guard.Marks() // before the extents, which only grow: what is said meanwhile must not look lost
 	}
-	ext, _, err := n.st.Extent(feed)
+	own, err := n.ownExtents()
 	if err != nil {
 		return err
 	}
+	held := map[protocol.FeedID]store.Extent{communityFeed(n.kid): {}}
+	for f := range marks {
+		held[f] = store.Extent{Feed: f}
+	}
+	for _, ext := range own {
+		held[ext.Feed] = ext
+	}
 	info, _ := n.author(n.team, n.kid)
-	q := trust.Signing{Listed: !info.Team.IsZero() && !info.Revoked, Guarded: s.guard != nil, Held: ext.Max, Forked: ext.Forked}
-	if s.guard != nil {
-		q.Mark = mark.Seq
-		if q.Held == q.Mark {
+	why := ""
+	for f, ext := range held {
+		q := trust.Signing{Listed: !info.Team.IsZero() && !info.Revoked, Guarded: s.guard != nil, Mark: marks[f].Seq, Held: ext.Max, Forked: ext.Forked}
+		if s.guard != nil && q.Held == q.Mark && q.Held > 0 {
 			id, err := n.newestID(ext)
-			q.Forked = q.Forked || err == nil && id != mark.Hash
+			q.Forked = q.Forked || err == nil && id != marks[f].Hash
+		}
+		if q.Held > q.Mark {
+			if q.Foreign, err = n.st.Foreign(f, ext.Max); err != nil {
+				return err
+			}
+		}
+		if w := trust.MaySign(q); w != "" {
+			why = w
+			break
 		}
 	}
-	if q.Held > q.Mark {
-		if q.Foreign, err = n.cameFromPeer(feed, ext.Max); err != nil {
-			return err
-		}
-	}
-	why := trust.MaySign(q)
 	s.state.Lock()
 	defer s.state.Unlock()
 	if s.failed != "" {
@@ -108,28 +135,6 @@ func (s *signer) fail(why string) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	s.failed, s.stopped = why, why
-}
-
-// cameFromPeer reports whether an entry of this node's own feed was handed over by somebody else.
-func (n *Node) cameFromPeer(f protocol.FeedID, seq uint64) (foreign bool, err error) {
-	err = n.st.Range(f, seq, seq, false, func(_ uint64, raw []byte) bool {
-		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
-		if err != nil {
-			return false
-		}
-		p, err := protocol.Decode[protocol.Parcel](env)
-		if err != nil {
-			return false
-		}
-		st, err := protocol.DecodeEnvelope(p.Body, protocol.MaxParcel)
-		if err != nil {
-			return false
-		}
-		m, err := n.st.Message(st.ID())
-		foreign = err == nil && m.Via != ""
-		return false
-	})
-	return foreign, err
 }
 
 // why returns why this node does not sign; "" if it does.
@@ -169,8 +174,7 @@ func (n *Node) readyToSign(ctx context.Context) error {
 	if !n.joined.Load() {
 		return fmt.Errorf("the node is not running")
 	}
-	feed := communityFeed(n.kid)
-	if _, spoke, err := n.st.Extent(feed); err != nil || !spoke {
+	if own, err := n.ownExtents(); err != nil || len(own) == 0 {
 		return err
 	}
 	if wait := n.startedAt.Add(askFirst).Sub(n.now()); wait > 0 && n.knowsOthers() {
@@ -189,61 +193,211 @@ func (n *Node) readyToSign(ctx context.Context) error {
 	return nil
 }
 
-// append signs the statement and its parcel as the next entry of the community feed, keeps both, and returns the parcel's
-// encoding for the network. The statement's author, node and clock are set here.
-func (n *Node) append(st *protocol.Statement) (raw []byte, id protocol.Hash, err error) {
+// An utterance is a statement on its way into the feeds of its channels.
+type utterance struct {
+	st    *protocol.Statement
+	again *protocol.TeamID // sealed once more, as it is, to this team alone; id and inner are given
+	inner []byte           // the encoded statement
+	id    protocol.Hash
+	out   []outgoing
+	err   error
+	done  bool
+}
+
+// An outgoing is a parcel that was kept and may leave.
+type outgoing struct {
+	team protocol.TeamID // zero: for the community
+	raw  []byte
+}
+
+// append signs the statement and, for each of its channels, the parcel that carries it, keeps all of it, and returns what goes
+// to the network. The statement's author, node and clock are set here. Calls that come while the disk is busy share its next
+// sync.
+func (n *Node) append(u *utterance) error {
 	s := &n.signer
+	s.queue.Lock()
+	s.waiting = append(s.waiting, u)
+	s.queue.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if u.done {
+		return u.err
+	}
+	s.queue.Lock()
+	batch := s.waiting
+	s.waiting = nil
+	s.queue.Unlock()
+	for chunk := range slices.Chunk(batch, maxUtterances) {
+		n.appendAll(chunk)
+	}
+	for _, u := range batch {
+		u.done = true
+	}
+	return u.err
+}
+
+// maxUtterances bounds what is said with one sync.
+const maxUtterances = 64
+
+// appendAll says a batch. The signer's lock is held.
+func (n *Node) appendAll(batch []*utterance) {
+	s := &n.signer
+	failAll := func(err error) {
+		for _, u := range batch {
+			if u.err == nil {
+				u.err = err
+			}
+		}
+	}
 	if why := s.why(); why != "" {
-		return nil, id, &RefusedError{Rule: "signing-stopped", Reason: why}
+		failAll(&RefusedError{Rule: "signing-stopped", Reason: why})
+		return
 	}
-	now := n.now()
-	feed := protocol.FeedOf(n.kid, st.Audience)
-	ext, _, err := n.st.Extent(feed)
+	var entries []store.Entry
+	var of []*utterance // of each entry
+	var log []audit.Record
+	ends := map[protocol.FeedID]keyring.Mark{}
+	for _, u := range batch {
+		es, next, records, err := n.prepare(u, ends)
+		log = append(log, records...)
+		if err != nil {
+			u.err = err
+			continue
+		}
+		maps.Copy(ends, next)
+		for _, e := range es {
+			entries, of = append(entries, e), append(of, u)
+		}
+	}
+	if err := n.record(log...); err != nil {
+		failAll(fmt.Errorf("nothing was sent, since the disclosure log could not be written: %w", err))
+		return
+	}
+	if len(entries) == 0 {
+		return
+	}
+	out, err := n.accept(entries)
 	if err != nil {
-		return nil, id, err
+		failAll(err)
+		return
 	}
-	prev, err := n.newestID(ext)
-	if err != nil {
-		return nil, id, err
+	marks := map[protocol.FeedID]keyring.Mark{}
+	for i, o := range out {
+		p, u := entries[i].Parcel, of[i]
+		switch {
+		case o.Err != nil:
+			u.err = o.Err
+		case o.Verdict != trust.Accept:
+			u.err = fmt.Errorf("message %d was not kept: the store says %s", p.Seq, o.Verdict)
+		default:
+			marks[p.Feed] = keyring.Mark{Seq: p.Seq, Hash: entries[i].Envelope.ID()}
+		}
 	}
-	s.clock = s.clock.Next(now)
-	st.Author, st.Node, st.Clock = n.team, n.kid, s.clock
-	key := n.ring.NodeKey()
-	stEnv, err := protocol.Sign(st, key)
-	if err != nil {
-		return nil, id, err
+	if len(marks) == 0 {
+		return
 	}
-	p := &protocol.Parcel{Team: n.team, Node: n.kid, Feed: feed, Seq: ext.Max + 1, Prev: prev, Class: protocol.Normal, Body: stEnv.Encode()}
-	if st.Urgent {
-		p.Class = protocol.Urgent
-	}
-	if st.Body.External() {
-		p.Blob = &protocol.BlobRef{Size: st.Body.Size, Hash: st.Body.Hash}
-	}
-	env, err := protocol.Sign(p, key)
-	if err != nil {
-		return nil, id, err
-	}
-	raw = env.Encode()
-	entry := store.Entry{Envelope: env, Raw: raw, Parcel: p, StatementID: stEnv.ID(), Statement: st}
-	entry.Node, _ = n.author(n.team, n.kid)
-	out, err := n.accept([]store.Entry{entry})
-	if err != nil {
-		return nil, id, err
-	}
-	if out[0].Err != nil {
-		return nil, id, out[0].Err
-	}
-	if out[0].Verdict != trust.Accept {
-		return nil, id, fmt.Errorf("message %d was not kept: the store says %s", p.Seq, out[0].Verdict)
-	}
-	if err := s.guard.Advance(map[protocol.FeedID]keyring.Mark{feed: {Seq: p.Seq, Hash: env.ID()}}); err != nil {
+	if err := s.guard.Advance(marks); err != nil {
 		s.fail("the file that remembers what this node signed could not be written: " + err.Error())
-		return nil, id, fmt.Errorf("the message is kept but was not sent: %w", err)
+		failAll(fmt.Errorf("the message is kept but was not sent: %w", err))
 	}
-	return raw, stEnv.ID(), nil
+}
+
+// prepare decides once more, signs and seals: what others said meanwhile counts. ends are the last entries of this node's
+// feeds as the batch leaves them; next are those with this statement.
+func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es []store.Entry, next map[protocol.FeedID]keyring.Mark, log []audit.Record, err error) {
+	s, st, key := &n.signer, u.st, n.ring.NodeKey()
+	teams := st.Audience.Teams
+	if u.again != nil {
+		teams = []protocol.TeamID{*u.again}
+	} else {
+		s.clock = s.clock.Next(n.now())
+		st.Author, st.Node, st.Clock = n.team, n.kid, s.clock
+		env, err := protocol.Sign(st, key)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		u.inner, u.id = env.Encode(), env.ID()
+	}
+	n.mu.RLock()
+	for _, t := range teams {
+		d := trust.Decide(n.question(trust.Compose, st, t))
+		log = append(log, n.disclosures("compose", u.id, []protocol.TeamID{t}, st.Label, d)...)
+		if !d.Allowed && err == nil {
+			err = refused(d)
+		}
+	}
+	n.mu.RUnlock()
+	if err != nil {
+		return nil, nil, log, err
+	}
+	info, _ := n.author(n.team, n.kid)
+	next = map[protocol.FeedID]keyring.Mark{}
+	for _, c := range n.channels(st) {
+		if u.again != nil && !c.Joins(*u.again) {
+			continue
+		}
+		p := &protocol.Parcel{Team: n.team, Node: n.kid, Feed: protocol.FeedOf(n.kid, c), Class: protocol.Normal, Body: u.inner, Blob: st.Outside()}
+		if st.Urgent {
+			p.Class = protocol.Urgent
+		}
+		end, ok := ends[p.Feed]
+		if !ok {
+			if end, err = n.endOf(p.Feed); err != nil {
+				return nil, nil, log, err
+			}
+		}
+		p.Seq, p.Prev = end.Seq+1, end.Hash
+		e := store.Entry{Parcel: p, StatementID: u.id, Statement: st, Tag: c.Tag(), Node: info, Link: !st.Kind.ForPeople()}
+		to := protocol.TeamID{}
+		if !c.IsCommunity() {
+			to = c.Other(n.team)
+			p.Sealed, e.Inner = true, u.inner
+			if p.Body, err = n.sealTo(to, u.inner); err != nil {
+				return nil, nil, log, err
+			}
+		}
+		if e.Envelope, err = protocol.Sign(p, key); err != nil {
+			return nil, nil, log, err
+		}
+		e.Raw = e.Envelope.Encode()
+		next[p.Feed] = keyring.Mark{Seq: p.Seq, Hash: e.Envelope.ID()}
+		es, u.out = append(es, e), append(u.out, outgoing{to, e.Raw})
+	}
+	return es, next, log, nil
+}
+
+// endOf returns the newest entry of a feed of this node.
+func (n *Node) endOf(f protocol.FeedID) (keyring.Mark, error) {
+	ext, _, err := n.st.Extent(f)
+	if err != nil {
+		return keyring.Mark{}, err
+	}
+	id, err := n.newestID(ext)
+	return keyring.Mark{Seq: ext.Max, Hash: id}, err
+}
+
+// say appends a statement and hands it to the network.
+func (n *Node) say(ctx context.Context, st *protocol.Statement) (protocol.Hash, error) {
+	u := &utterance{st: st}
+	if err := n.append(u); err != nil {
+		return protocol.Hash{}, err
+	}
+	n.send(ctx, u)
+	return u.id, nil
+}
+
+// send hands parcels that were kept to the network. What does not arrive so is fetched.
+func (n *Node) send(ctx context.Context, u *utterance) {
+	n.tellSoon()
+	for _, o := range u.out {
+		if !o.team.IsZero() {
+			n.push(o.team, o.raw, u.st.Urgent)
+			continue
+		}
+		if err := n.topic.Publish(ctx, o.raw, u.st.Urgent); err != nil {
+			n.log.Warn("a message is stored, but was not published; colleagues will fetch it", "id", u.id.Short(), "err", err)
+		}
+	}
 }
 
 // marked returns up to where this node's own feed may be handed out: not what was committed a moment ago and is not in the
@@ -258,32 +412,55 @@ func (s *signer) marked(n *Node, f protocol.FeedID) (uint64, error) {
 // headsFresh is for how long one word on the heads of a feed that does not grow is good enough.
 const headsFresh = 10 * time.Minute
 
-// ownHeads returns this node's signed word on how far its feed reaches, signing it anew if it grew. nil: it has not spoken,
-// or does not sign.
-func (n *Node) ownHeads() ([]byte, error) {
+// A word is the heads that this node last signed for somebody.
+type word struct {
+	raw   []byte
+	n     uint64
+	at    time.Time
+	feeds []protocol.Head
+}
+
+// ownHeads returns this node's signed word on how far its feeds for a team reach, or with the zero id that for the community;
+// it signs it anew if they grew. nil: it has not spoken there, or does not sign.
+func (n *Node) ownHeads(to protocol.TeamID) ([]byte, error) {
 	s := &n.signer
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	feed := communityFeed(n.kid)
-	ext, held, err := n.st.Extent(feed)
-	if err != nil || !held || ext.Next == ext.First || s.why() != "" {
-		return nil, err
+	feeds := []protocol.FeedID{communityFeed(n.kid)}
+	if !to.IsZero() {
+		n.mu.RLock()
+		feeds = n.ownFeeds(to)
+		n.mu.RUnlock()
 	}
+	var heads []protocol.Head
+	for _, f := range feeds {
+		ext, held, err := n.st.Extent(f)
+		if err != nil {
+			return nil, err
+		}
+		if held && ext.Next > ext.First && len(heads) < protocol.MaxHeads {
+			heads = append(heads, protocol.Head{Feed: f, First: ext.First, Seq: ext.Next - 1, Hash: ext.Head})
+		}
+	}
+	if len(heads) == 0 || s.why() != "" {
+		return nil, nil
+	}
+	slices.SortFunc(heads, func(a, b protocol.Head) int { return bytes.Compare(a.Feed[:], b.Feed[:]) })
 	now := n.now()
-	if s.heads != nil && s.headsExt.Next == ext.Next && s.headsExt.First == ext.First && now.Sub(s.headsAt) < headsFresh {
-		return s.heads, nil
+	w := s.words[to]
+	if w != nil && slices.Equal(w.feeds, heads) && now.Sub(w.at) < headsFresh {
+		return w.raw, nil
 	}
-	if s.headsN == 0 { // the clock may have been ahead before the start
-		_, last, err := n.st.Heads(n.kid)
+	if w == nil { // the clock may have been ahead before the start
+		w = &word{}
+		_, last, err := n.st.Heads(n.kid, to)
 		if err == nil {
-			s.headsN = last.N
+			w.n = last.N
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 	}
-	s.headsN = max(s.headsN+1, uint64(now.UnixMilli()))
-	h := &protocol.Heads{Team: n.team, Node: n.kid, N: s.headsN, Time: uint64(now.Unix()),
-		Feeds: []protocol.Head{{Feed: feed, First: ext.First, Seq: ext.Next - 1, Hash: ext.Head}}}
+	h := &protocol.Heads{Team: n.team, Node: n.kid, N: max(w.n+1, uint64(now.UnixMilli())), Time: uint64(now.Unix()), Feeds: heads, For: to}
 	env, err := protocol.Sign(h, n.ring.NodeKey())
 	if err != nil {
 		return nil, err
@@ -291,8 +468,11 @@ func (n *Node) ownHeads() ([]byte, error) {
 	if err := n.st.PutHeads(env, h); err != nil {
 		return nil, err
 	}
-	s.heads, s.headsExt, s.headsAt = env.Encode(), ext, now
-	return s.heads, nil
+	if s.words == nil {
+		s.words = map[protocol.TeamID]*word{}
+	}
+	s.words[to] = &word{raw: env.Encode(), n: h.N, at: now, feeds: heads}
+	return s.words[to].raw, nil
 }
 
 // newestID returns the id of the newest entry of a feed, also if it is past its retention; the zero Hash of an empty feed.

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/seal"
 	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/trust"
@@ -25,7 +26,10 @@ type MessageView struct {
 	Node         protocol.KID
 	Seq          uint64
 	Label        tlp.Label
-	Audience     string // kind
+	Audience     AudienceView
+	Persons      []PersonView // of RED: who alone can open it
+	Sealed       bool         // RED: title and content are sealed to persons, and unknown here
+	Agreement    protocol.Hash
 	Kind         string
 	Title        string
 	Format       string
@@ -38,6 +42,7 @@ type MessageView struct {
 	Supersedes   protocol.Hash
 	SupersededBy protocol.Hash
 	Refs         []protocol.Hash
+	Held         string // the rule by which it is held back since it came; "" for most
 	Quarantined  string // why it may not be shown yet; then Title is empty
 	Doubt        string // why it is not believed any more though it was taken in; "" for most
 }
@@ -45,17 +50,25 @@ type MessageView struct {
 // view applies the policy for viewing at this moment.
 func (n *Node) view(m *store.Message) *MessageView {
 	st := m.Statement
-	v := &MessageView{N: m.N, ID: m.ID, Author: st.Author, Node: st.Node, Seq: m.Seq, Label: st.Label, Audience: "community",
+	v := &MessageView{N: m.N, ID: m.ID, Author: st.Author, Node: st.Node, Seq: m.Seq, Label: st.Label, Agreement: st.Audience.Agreement,
 		Kind: st.Kind.String(), Title: st.Title, Format: st.Body.Format, Name: st.Body.Name, Size: st.Body.Size,
-		Created: st.Clock.Time(), Received: m.Received, Urgent: st.Urgent, Complete: m.Complete,
-		Supersedes: st.Supersedes, SupersededBy: m.Superseded, Refs: st.Refs}
+		Created: st.Clock.Time(), Received: m.Received, Urgent: st.Urgent, Complete: m.Complete, Sealed: len(st.Content) > 0,
+		Supersedes: st.Supersedes, SupersededBy: m.Superseded, Refs: st.Refs, Held: m.Held}
 	n.mu.RLock()
 	t, _ := n.book.Team(st.Author, n.now())
 	info, _ := n.book.NodeOf(st.Author, st.Node)
+	v.Audience, v.Persons = n.audienceView(st.Author, st.Audience), n.persons(st.Audience)
+	q := n.question(trust.View, st, st.Author)
+	again := n.question(trust.Receive, st, st.Author)
 	n.mu.RUnlock()
 	v.AuthorName, v.Doubt = t.Name, trust.Doubt(info, m.Feed, m.Seq)
-	d := trust.Decide(trust.Question{Action: trust.View, Label: st.Label, Audience: st.Audience.Kind, Peer: t.State,
-		Self: st.Author == n.team, Ahead: st.Clock.Time().Sub(n.now())})
+	q.Ahead = st.Clock.Time().Sub(n.now())
+	d := trust.Decide(q)
+	if m.Held != "" {
+		if d = trust.Decide(again); d.Allowed {
+			d = trust.Decision{Reason: "it is about to be released"}
+		}
+	}
 	if !d.Allowed {
 		v.Quarantined, v.Title, v.Name = d.Reason, "", ""
 	}
@@ -92,11 +105,78 @@ func (n *Node) OpenBody(id protocol.Hash) (io.ReadSeekCloser, uint64, error) {
 	if v.Quarantined != "" {
 		return nil, 0, &RefusedError{Rule: "view", Reason: v.Quarantined}
 	}
+	m, err := n.st.Message(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if v.Sealed {
+		return nil, 0, &RefusedError{Rule: "person-only", Reason: "the content is sealed to persons, and this node has no key of theirs",
+			Hint: "a person whom it names opens it with entente show, and their passphrase"}
+	}
+	if err := n.record(n.disclosures(trust.View.String(), id, []protocol.TeamID{m.Statement.Author}, m.Statement.Label,
+		trust.Decision{Allowed: true, Rule: "viewed"})...); err != nil {
+		return nil, 0, err
+	}
 	r, size, err := n.st.OpenBody(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, 0, fmt.Errorf("the document of message %s has not arrived whole yet; it is being fetched: %w", id.Short(), ErrNotFound)
 	}
-	return r, size, err
+	if err != nil || m.Statement.Body.Key == "" {
+		return r, size, err
+	}
+	return openSealedBody(r, size, m.Statement.Body)
+}
+
+// openSealedBody reads a body out of the ciphertext that is kept of it.
+func openSealedBody(r io.ReadSeekCloser, size uint64, b protocol.Body) (io.ReadSeekCloser, uint64, error) {
+	key, err := seal.ParseIdentity(b.Key)
+	if err != nil {
+		return nil, 0, errors.Join(err, r.Close())
+	}
+	plain, err := seal.OpenBlob(r, int64(size), key, b.Size)
+	if err != nil {
+		return nil, 0, errors.Join(err, r.Close())
+	}
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{plain, r}, b.Size, nil
+}
+
+// A SealedView is RED content as it is kept: for a person's own key, which the node never has.
+type SealedView struct {
+	Statement *protocol.Statement // with Content; the context that the content must name
+	Blob      io.ReadSeekCloser   // the ciphertext of a large body; nil if there is none, or it has not come whole
+	BlobSize  uint64
+}
+
+// Sealed returns RED content for a person to open. The caller closes Blob.
+func (n *Node) Sealed(id protocol.Hash) (*SealedView, error) {
+	v, err := n.Message(id)
+	if err != nil {
+		return nil, err
+	}
+	if v.Quarantined != "" {
+		return nil, &RefusedError{Rule: "view", Reason: v.Quarantined}
+	}
+	m, err := n.st.Message(id)
+	if err != nil {
+		return nil, err
+	}
+	if !v.Sealed {
+		return nil, fmt.Errorf("message %s is not sealed to persons", id.Short())
+	}
+	out := &SealedView{Statement: m.Statement}
+	if ref := m.Statement.Blob; ref != nil {
+		r, err := n.st.OpenBlob(ref.Hash)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil {
+			out.Blob, out.BlobSize = r, ref.Size
+		}
+	}
+	return out, nil
 }
 
 // Inbox calls fn for the messages that the query selects, until it returns false. Messages that may not be shown yet are
@@ -261,7 +341,7 @@ func (n *Node) teamInfo(t trust.Team) (TeamInfo, error) {
 }
 
 func (n *Node) feedView(k protocol.KID) (FeedView, error) {
-	feed := protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community})
+	feed := communityFeed(k)
 	ext, held, err := n.st.Extent(feed)
 	if err != nil {
 		return FeedView{}, err
@@ -274,7 +354,7 @@ func (n *Node) feedView(k protocol.KID) (FeedView, error) {
 		v.Said, v.SaidAt = v.Beyond, n.now()
 		return v, nil
 	}
-	_, h, err := n.st.Heads(k)
+	_, h, err := n.st.Heads(k, protocol.TeamID{})
 	if errors.Is(err, store.ErrNotFound) {
 		v.Complete = false
 		return v, nil

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/node/direct"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
+)
+
+// delivery is what the node gives to the courier: the direct.Backend.
+type delivery struct{ n *Node }
+
+var _ direct.Backend = delivery{}
+
+// Admits implements direct.Backend.
+func (d delivery) Admits(p peer.ID) bool { return d.n.admits(p) }
+
+// Behind implements direct.Backend.
+func (d delivery) Behind(p peer.ID) { d.n.engine.PeerReady(p) }
+
+// Take implements direct.Backend: sealed parcels, and the heads of feeds between the two teams.
+func (d delivery) Take(ctx context.Context, p peer.ID, raws [][]byte) error {
+	n := d.n
+	team, _ := n.peerState(p)
+	ins := make([]incoming, 0, len(raws))
+	var gaps []protocol.FeedID
+	for _, raw := range raws {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+		if err != nil {
+			return fmt.Errorf("%w: %w", direct.ErrRefused, err)
+		}
+		if env.Type == protocol.TypeHeads {
+			if err := n.takePairHeads(env, team, p); err != nil {
+				return err
+			}
+			continue
+		}
+		in, err := n.openEnvelope(env, raw, p.String())
+		switch {
+		case errors.Is(err, errNotOurs), errors.Is(err, errHeld):
+			continue
+		case errors.Is(err, errKeeping):
+			return err
+		case err != nil:
+			return fmt.Errorf("%w: %w", direct.ErrRefused, err)
+		case !in.Parcel.Sealed || in.Parcel.Team != team:
+			return fmt.Errorf("%w: a parcel that is not its own for this team", direct.ErrRefused)
+		}
+		ins, gaps = append(ins, in), append(gaps, in.Parcel.Feed)
+	}
+	if len(ins) == 0 {
+		return nil
+	}
+	if _, err := n.admit(ctx, ins); err != nil {
+		return err
+	}
+	for i, f := range gaps {
+		if n.extents.gapBefore(f, ins[i].Parcel.Seq) {
+			n.engine.Poke(f, p)
+		}
+	}
+	return nil
+}
+
+// takePairHeads takes an author's word on its feeds for this team, from a node of the author alone.
+func (n *Node) takePairHeads(env *protocol.Envelope, team protocol.TeamID, p peer.ID) error {
+	h, err := protocol.Decode[protocol.Heads](env)
+	if err != nil {
+		return fmt.Errorf("%w: %w", direct.ErrRefused, err)
+	}
+	if h.For != n.team || h.Team != team {
+		return fmt.Errorf("%w: heads that are not for this team", direct.ErrRefused)
+	}
+	h, _, err = n.takeHeads(env)
+	switch {
+	case errors.Is(err, errNotOurs):
+		return nil
+	case blames(err):
+		return fmt.Errorf("%w: %w", direct.ErrRefused, err)
+	case err != nil:
+		return err
+	}
+	if !n.reached(h) {
+		n.engine.PeerReady(p)
+	}
+	return nil
+}
+
+// push sends what was kept to the connected nodes of a team.
+func (n *Node) push(team protocol.TeamID, raw []byte, urgent bool) {
+	for _, p := range n.peersOf(team) {
+		n.courier.Push(p, raw, urgent)
+	}
+}
+
+// peersOf returns the connected nodes of a team.
+func (n *Node) peersOf(team protocol.TeamID) []peer.ID {
+	if n.host == nil {
+		return nil
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return slices.DeleteFunc(n.host.Network().Peers(), func(p peer.ID) bool { return n.admitted[p].team != team })
+}
+
+// pairWords is what this node last told each team of its feeds for it.
+type pairWords struct {
+	mu   sync.Mutex
+	told map[protocol.TeamID]string // guarded by mu
+}
+
+// tellPairs tells each connected team how far the feeds for it reach, unless it was told before.
+func (n *Node) tellPairs() {
+	n.mu.RLock()
+	var teams []protocol.TeamID
+	for t := range n.channelsKnown.pairs {
+		teams = append(teams, t)
+	}
+	n.mu.RUnlock()
+	for _, t := range teams {
+		n.tellPair(t, false)
+	}
+}
+
+// tellPair tells one team.
+func (n *Node) tellPair(t protocol.TeamID, again bool) {
+	if len(n.peersOf(t)) == 0 {
+		return
+	}
+	n.mu.RLock()
+	c := n.channelsKnown.pairs[t]
+	n.mu.RUnlock()
+	if len(c) == 0 || !n.mayHave(t, c[0]) {
+		return
+	}
+	h, err := n.ownHeads(t)
+	if err != nil {
+		n.log.Warn("signing this node's heads for a team", "team", t.Short(), "err", err)
+	}
+	w := &n.pairs
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h == nil || !again && w.told[t] == string(h) {
+		return
+	}
+	if w.told == nil {
+		w.told = map[protocol.TeamID]string{}
+	}
+	w.told[t] = string(h)
+	n.push(t, h, false)
+}
+
+// An OutboxView says how many messages for a team are not known to have arrived there.
+type OutboxView struct {
+	Team     protocol.TeamID
+	TeamName string
+	Waiting  uint64
+}
+
+var _ = store.ErrNotFound

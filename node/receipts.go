@@ -1,0 +1,302 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
+	"github.com/entente-network/entente/trust"
+)
+
+// Receipts go back to the author of a sealed message, and to nobody else, several in one statement. Which messages still
+// await one follows from the store and a note of how far they were given, so that a crash loses none.
+
+const (
+	receiptDelay = 2 * time.Second // collects receipts
+	receiptNote  = "receipts"      // arrival number up to which they were given
+	receiptPage  = 2048            // messages looked at in one go
+)
+
+// receipting returns which receipts are owed for a statement of another team.
+func (n *Node) receipting(st *protocol.Statement) protocol.Receipting {
+	if st.Audience.Kind != protocol.InAgreement {
+		return protocol.ReceiptsOpened
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	a, ok := n.book.Agreement(st.Audience.Agreement, n.now())
+	if !ok {
+		return protocol.ReceiptsNone
+	}
+	return a.Receipts
+}
+
+// receiptLoop gives receipts a little after messages came.
+func (n *Node) receiptLoop(ctx context.Context) {
+	for {
+		select {
+		case <-n.owed:
+		case <-ctx.Done():
+			return
+		}
+		t := time.NewTimer(receiptDelay)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+		if err := n.giveReceipts(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("receipts were not given; they will be later", "err", err)
+		}
+	}
+}
+
+// owe has receiptLoop look for what awaits a receipt.
+func (n *Node) owe() {
+	select {
+	case n.owed <- struct{}{}:
+	default:
+	}
+}
+
+func (n *Node) giveReceipts(ctx context.Context) error {
+	after, err := n.receiptMark()
+	if err != nil {
+		return err
+	}
+	for {
+		owed := map[protocol.TeamID][]protocol.Receipt{}
+		last, seen := after, 0
+		err := n.st.Inbox(store.Query{After: after, Limit: receiptPage, WithHeld: true}, func(m *store.Message) bool {
+			last, seen = m.N, seen+1
+			st := m.Statement
+			if st.Author == n.team || st.Audience.Kind == protocol.Community || n.receipting(st) == protocol.ReceiptsNone {
+				return true
+			}
+			r := protocol.Receipt{Statement: m.ID, State: protocol.Stored, Time: uint64(m.Received.Unix())}
+			if m.Held != "" {
+				r.State, r.Rule = protocol.HeldBack, m.Held
+			}
+			owed[st.Author] = append(owed[st.Author], r)
+			return true
+		})
+		if err != nil || seen == 0 {
+			return err
+		}
+		for team, rs := range owed {
+			if err := n.sayReceipts(ctx, team, rs); err != nil {
+				return err
+			}
+		}
+		after = last
+		if err := n.st.PutNote(receiptNote, binary.BigEndian.AppendUint64(nil, after)); err != nil {
+			return err
+		}
+		if seen < receiptPage {
+			return nil
+		}
+	}
+}
+
+func (n *Node) receiptMark() (uint64, error) {
+	b, err := n.st.Note(receiptNote)
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(b) != 8 {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// sayReceipts gives receipts to the team. One that may not be told anything now gets none, ever.
+func (n *Node) sayReceipts(ctx context.Context, team protocol.TeamID, rs []protocol.Receipt) error {
+	for chunk := range slices.Chunk(rs, protocol.MaxReceipts) {
+		err := n.sayControl(ctx, team, &protocol.Statement{Kind: protocol.KindReceipts, Receipts: chunk})
+		var no *RefusedError
+		if errors.As(err, &no) && no.Rule != "signing-stopped" {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayControl says to one team what is for its program.
+func (n *Node) sayControl(ctx context.Context, team protocol.TeamID, st *protocol.Statement) error {
+	st.Audience, st.Label = protocol.Audience{Kind: protocol.Direct, Teams: []protocol.TeamID{team}}, protocol.ControlLabel
+	if _, err := rand.Read(st.Salt[:]); err != nil {
+		return err
+	}
+	if err := n.readyToSign(ctx); err != nil {
+		return err
+	}
+	_, err := n.say(ctx, st)
+	return err
+}
+
+// takeReceipts keeps what another team says about statements of this one.
+func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
+	var keep []protocol.Receipt
+	for _, r := range rs {
+		if r.State == protocol.CannotOpen {
+			id, err := n.st.StatementOf(r.Parcel)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("%w: %w", errKeeping, err)
+			}
+			n.sealAgain(from, id)
+			r.Statement = id
+		}
+		m, err := n.st.Message(r.Statement)
+		if err != nil || m.Statement.Author != n.team || !slices.Contains(m.Statement.Audience.Teams, from) {
+			continue // of control statements, of what was forgotten, or not theirs to speak of
+		}
+		keep = append(keep, r)
+	}
+	if err := n.st.PutReceipts(from, keep); err != nil {
+		return fmt.Errorf("%w: %w", errKeeping, err)
+	}
+	if len(keep) > 0 {
+		n.receipts.notify()
+	}
+	return nil
+}
+
+// sealAgain sends a statement once more to a team whose nodes had lost the key that it was sealed to. It is done once for each
+// set of keys of the team.
+func (n *Node) sealAgain(team protocol.TeamID, id protocol.Hash) {
+	n.mu.Lock()
+	keys := ""
+	for _, to := range n.book.RecipientsOf(team) {
+		keys += protocol.RecipientHash(to.Recipient).String()
+	}
+	what := team.String() + id.String()
+	done := n.sealedAgain[what] == keys
+	if !done {
+		if len(n.sealedAgain) > maxSealedAgain {
+			clear(n.sealedAgain)
+		}
+		n.sealedAgain[what] = keys
+	}
+	n.mu.Unlock()
+	if done {
+		return
+	}
+	n.spawn(func() {
+		if err := n.sealOnceMore(team, id); err != nil {
+			n.log.Warn("a message was not sealed again to a team that could not open it", "team", team.Short(), "id", id.Short(), "err", err)
+			n.mu.Lock()
+			delete(n.sealedAgain, what)
+			n.mu.Unlock()
+		}
+	})
+}
+
+const maxSealedAgain = 100_000
+
+func (n *Node) sealOnceMore(team protocol.TeamID, id protocol.Hash) error {
+	inner, err := n.st.Envelope(id)
+	if err != nil {
+		return err
+	}
+	env, err := protocol.DecodeEnvelope(inner, protocol.MaxParcel)
+	if err != nil {
+		return err
+	}
+	st, err := protocol.Decode[protocol.Statement](env)
+	if err != nil {
+		return err
+	}
+	u := &utterance{st: st, again: &team, inner: inner, id: id}
+	if err := n.append(u); err != nil {
+		return err
+	}
+	n.send(context.Background(), u)
+	return nil
+}
+
+// A ReceiptView says what became of a message at one team, or, if a person opened it, with whom.
+type ReceiptView struct {
+	Team     protocol.TeamID
+	TeamName string
+	State    string // sent, stored, held, cannot-open, opened
+	Person   string // who opened it
+	Rule     string // why it is held back there
+	At       time.Time
+}
+
+// Receipts says what became of a message of this team, at each team that it was for.
+func (n *Node) Receipts(id protocol.Hash) ([]ReceiptView, error) {
+	m, err := n.st.Message(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("message %s: %w", id.Short(), ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Statement.Author != n.team {
+		return nil, &RefusedError{Rule: "receipts-own", Reason: "receipts go to the author of a message, which another team is"}
+	}
+	if m.Statement.Audience.Kind == protocol.Community {
+		return nil, &RefusedError{Rule: "receipts-community", Reason: "nobody gives receipts for what is for the whole community"}
+	}
+	rs, err := n.st.Receipts(id)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var out []ReceiptView
+	for _, team := range m.Statement.Audience.Teams {
+		t, _ := n.book.Team(team, n.now())
+		first := ReceiptView{Team: team, TeamName: t.Name, State: "sent", At: m.Received}
+		var opened []ReceiptView
+		for _, r := range rs {
+			if r.Team != team {
+				continue
+			}
+			v := ReceiptView{Team: team, TeamName: t.Name, State: r.State.String(), Person: r.Person, Rule: r.Rule, At: time.Unix(int64(r.Time), 0).UTC()}
+			switch {
+			case r.State == protocol.Opened:
+				opened = append(opened, v)
+			case r.State == protocol.Stored || first.State != protocol.Stored.String():
+				first = v
+			}
+		}
+		out = append(append(out, first), opened...)
+	}
+	return out, nil
+}
+
+// Opened notes that a person of this team opened RED content: in the disclosure log, and by a receipt to its author.
+func (n *Node) Opened(ctx context.Context, id protocol.Hash, person string) error {
+	m, err := n.st.Message(id)
+	if err != nil {
+		return fmt.Errorf("message %s: %w", id.Short(), ErrNotFound)
+	}
+	st := m.Statement
+	if !slices.ContainsFunc(st.Audience.Persons, func(p protocol.Person) bool { return p.Team == n.team && p.Name == person }) {
+		return fmt.Errorf("message %s is not for %.80q", id.Short(), person)
+	}
+	if err := n.record(audit.Record{Time: n.now(), Actor: person, Action: trust.View.String(), Object: id, Team: st.Author, Label: st.Label,
+		Allowed: true, Rule: "opened"}); err != nil {
+		return err
+	}
+	if st.Author == n.team || n.receipting(st) < protocol.ReceiptsOpened {
+		return nil
+	}
+	return n.sayReceipts(ctx, st.Author, []protocol.Receipt{{Statement: id, State: protocol.Opened, Person: person, Time: uint64(n.now().Unix())}})
+}

@@ -1,0 +1,203 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/seal"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
+	"github.com/entente-network/entente/trust"
+)
+
+// An incoming parcel was verified, and may be stored.
+type incoming struct {
+	store.Entry
+	cannotOpen bool // it was sealed to a key that this node does not have
+}
+
+// openSealed verifies a parcel whose outer signature was verified, and opens it. What a person of this team may not see now is
+// held back; what cannot be opened, or makes no sense inside, stays as a link of its feed: its author signed it, so that
+// whoever handed it over is not to blame. Records and receipts in it are taken in before it returns.
+func (n *Node) openSealed(env *protocol.Envelope, raw []byte, p *protocol.Parcel, info trust.NodeInfo, via string) (incoming, error) {
+	f, ok := n.feed(p.Feed)
+	if !ok || f.node != p.Node || f.team != p.Team || f.channel.IsCommunity() {
+		return incoming{}, fmt.Errorf("%w: it is in a feed that this node takes no part in", errNotOurs)
+	}
+	n.mu.RLock()
+	may := p.Team == n.team || n.mayPass(trust.Receive, p.Team, f.channel)
+	n.mu.RUnlock()
+	if !may {
+		return incoming{}, fmt.Errorf("%w: nothing is taken in of its author now", errNotOurs)
+	}
+	in := incoming{Entry: store.Entry{Envelope: env, Raw: raw, Parcel: p, Tag: f.channel.Tag(), Node: info, Via: via, Link: true}}
+	if p.Team == n.team {
+		return in, nil // our own, come back: sealed to others
+	}
+	inner, stEnv, st, err := n.openInner(p, info.Node.Key, f.channel)
+	switch {
+	case errors.Is(err, seal.ErrNotRecipient):
+		in.cannotOpen = true
+		return in, nil
+	case err != nil:
+		n.log.Warn("a sealed message of a team is not well formed inside; it is kept closed", "team", p.Team.Short(), "node", p.Node, "seq", p.Seq, "err", err)
+		return in, nil
+	}
+	in.StatementID, in.Statement, in.Inner = stEnv.ID(), st, inner
+	if !st.Kind.ForPeople() {
+		return in, n.takeControl(p.Team, st)
+	}
+	in.Link = false
+	n.mu.RLock()
+	d := trust.Decide(n.question(trust.Receive, st, st.Author))
+	n.mu.RUnlock()
+	if !d.Allowed {
+		in.Held = d.Rule
+	}
+	return in, nil
+}
+
+// openInner opens and verifies what a sealed parcel of a known author carries.
+func (n *Node) openInner(p *protocol.Parcel, key protocol.PublicKey, c protocol.Channel) (inner []byte, env *protocol.Envelope, st *protocol.Statement, err error) {
+	if inner, err = n.ring.UnsealSmall(p.Body); err != nil {
+		return nil, nil, nil, err
+	}
+	env, st, err = p.OpenSealed(key, inner, c)
+	return inner, env, st, err
+}
+
+// takeControl takes in what programs tell each other. An error that wraps errNotOurs says: not yet, hand it over again.
+func (n *Node) takeControl(from protocol.TeamID, st *protocol.Statement) error {
+	if st.Kind == protocol.KindReceipts {
+		return n.takeReceipts(from, st.Receipts)
+	}
+	for _, raw := range st.Records {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+		if err == nil {
+			err = n.takeCarried(from, env)
+		}
+		switch {
+		case errors.Is(err, trust.ErrMissing):
+			return fmt.Errorf("%w: %w", errNotOurs, err)
+		case errors.Is(err, errKeeping):
+			return err
+		case err != nil:
+			n.log.Warn("a record that a team sent was not taken in", "team", from.Short(), "err", err)
+		}
+	}
+	return nil
+}
+
+// errKeeping is wrapped where this node could not keep what it took in.
+var errKeeping = errors.New("could not be kept")
+
+// admit stores verified parcels, after it logged the decisions on them, and told the authors of those that it cannot open.
+func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, error) {
+	var log []audit.Record
+	closed := map[protocol.TeamID][]protocol.Receipt{}
+	entries := make([]store.Entry, len(ins))
+	for i, in := range ins {
+		entries[i] = in.Entry
+		p := in.Parcel
+		switch {
+		case in.cannotOpen:
+			closed[p.Team] = append(closed[p.Team], protocol.Receipt{Parcel: in.Envelope.ID(), State: protocol.CannotOpen, Time: uint64(n.now().Unix())})
+		case p.Sealed && !in.Link:
+			d := trust.Decision{Allowed: in.Held == "", Rule: in.Held}
+			if d.Allowed {
+				d.Rule = "received"
+			}
+			log = append(log, n.disclosures("receive", in.StatementID, []protocol.TeamID{p.Team}, in.Statement.Label, d)...)
+		}
+	}
+	if err := n.record(log...); err != nil {
+		return nil, err
+	}
+	for team, rs := range closed {
+		if err := n.sayReceipts(ctx, team, rs); err != nil {
+			return nil, fmt.Errorf("telling a team that this node cannot open what it sent: %w", err)
+		}
+	}
+	return n.accept(entries)
+}
+
+// known reports whether this very parcel is held.
+func (n *Node) known(env *protocol.Envelope, p *protocol.Parcel) bool {
+	if !n.extents.has(p.Feed, p.Seq) {
+		return false
+	}
+	id, err := n.entryID(p.Feed, p.Seq)
+	return err == nil && id == env.ID()
+}
+
+// rejudge releases what was held back and may be shown by now: an agreement was signed or resumed, a team verified, a clock set.
+func (n *Node) rejudge(ctx context.Context) error {
+	n.judging.Lock()
+	defer n.judging.Unlock()
+	type freed struct {
+		id protocol.Hash
+		st *protocol.Statement
+	}
+	var ready []freed
+	var log []audit.Record
+	err := n.st.Held(func(m *store.Message) bool {
+		n.mu.RLock()
+		d := trust.Decide(n.question(trust.Receive, m.Statement, m.Statement.Author))
+		n.mu.RUnlock()
+		if d.Allowed {
+			d.Rule = "released"
+			ready = append(ready, freed{m.ID, m.Statement})
+			log = append(log, n.disclosures("receive", m.ID, []protocol.TeamID{m.Statement.Author}, m.Statement.Label, d)...)
+		}
+		return len(ready) < maxFreed
+	})
+	if err != nil || len(ready) == 0 {
+		return err
+	}
+	if err := n.record(log...); err != nil {
+		return err
+	}
+	owed := map[protocol.TeamID][]protocol.Receipt{}
+	for _, r := range ready {
+		if err := n.st.Release(r.id); err != nil {
+			return err
+		}
+		if n.receipting(r.st) >= protocol.ReceiptsStored {
+			owed[r.st.Author] = append(owed[r.st.Author], protocol.Receipt{Statement: r.id, State: protocol.Stored, Time: uint64(n.now().Unix())})
+		}
+	}
+	n.events.notify()
+	n.dirty.notify()
+	var errs []error
+	for team, rs := range owed {
+		errs = append(errs, n.sayReceipts(ctx, team, rs))
+	}
+	return errors.Join(errs...)
+}
+
+// judgeLoop judges anew what is held back, whenever something changed on which that depends.
+func (n *Node) judgeLoop(ctx context.Context) {
+	for {
+		select {
+		case <-n.judged:
+		case <-ctx.Done():
+			return
+		}
+		if err := n.rejudge(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("judging anew what is held back", "err", err)
+		}
+	}
+}
+
+// judge wakes judgeLoop.
+func (n *Node) judge() {
+	select {
+	case n.judged <- struct{}{}:
+	default:
+	}
+}
+
+// maxFreed bounds what one call of rejudge releases; the next goes on.
+const maxFreed = 1024
