@@ -149,6 +149,6 @@ func (e *pluginError) Error() string {
 			return -1
 		}
 		return r
-	}, e.err.Error())
+	}, strings.TrimPrefix(e.err.Error(), e.name+" plugin: "))
 	return "the program age-plugin-" + e.name + " says: " + text[:min(len(text), maxPluginText)]
 }

@@ -15,7 +15,7 @@ import (
 const (
 	MaxTo = 64 // stanzas, those of throw-away recipients included
 
-	// maxSmallFile leaves room for the header, of 1,557 bytes for each hybrid recipient and 1,618 for each in hardware, and for
+	// maxSmallFile leaves room for the header, of 1,557 bytes for each hybrid recipient and 1,609 for each in hardware, and for
 	// the tags of the chunks.
 	maxSmallFile = MaxSmall + 128<<10
 )
