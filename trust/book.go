@@ -43,6 +43,11 @@ type Book struct {
 	teams map[protocol.TeamID]*team
 	nodes map[protocol.KID][]protocol.TeamID // teams that list the key, ascending; values are never changed in place
 	peers map[string][]protocol.TeamID       // teams that list a current node of the transport identity, likewise
+
+	agreements map[protocol.Hash]*agreement
+	partners   map[protocol.TeamID][]protocol.Hash // agreements with the team, ascending; values are never changed in place
+	seen       map[protocol.Hash]time.Time         // when root records that were new were first seen
+	unkept     []OwnAct                            // of seen, what Act was not given
 }
 
 // A team is all that is known of one team.
@@ -59,6 +64,7 @@ type team struct {
 	attests   map[protocol.TeamID]*attest // by issuer, about this team
 	cutoffs   []*cutoff
 	addrs     map[protocol.KID]*address
+	recips    map[protocol.KID]*recipient
 
 	acted     bool // a person of mine decided anything about it
 	added     time.Time
@@ -77,7 +83,8 @@ type signed struct {
 // NewBook returns a Book of the team self, which may be zero until init made one.
 func NewBook(self protocol.TeamID) *Book {
 	b := &Book{self: self, teams: map[protocol.TeamID]*team{}, nodes: map[protocol.KID][]protocol.TeamID{},
-		peers: map[string][]protocol.TeamID{}}
+		peers: map[string][]protocol.TeamID{}, agreements: map[protocol.Hash]*agreement{},
+		partners: map[protocol.TeamID][]protocol.Hash{}, seen: map[protocol.Hash]time.Time{}}
 	if !self.IsZero() {
 		b.teams[self] = newTeam(self)
 	}
@@ -86,13 +93,17 @@ func NewBook(self protocol.TeamID) *Book {
 
 func newTeam(id protocol.TeamID) *team {
 	return &team{id: id, roots: map[protocol.Hash]*root{}, path: map[protocol.Hash]bool{}, listed: map[protocol.KID]listed{},
-		attests: map[protocol.TeamID]*attest{}, addrs: map[protocol.KID]*address{}}
+		attests: map[protocol.TeamID]*attest{}, addrs: map[protocol.KID]*address{}, recips: map[protocol.KID]*recipient{}}
 }
 
 // Act takes in a decision of a person. The order in which acts are replayed does not matter. An act about a team of which
 // nothing is known yet makes room for its records.
 func (b *Book) Act(a OwnAct) {
 	if a.Team.IsZero() {
+		return
+	}
+	if a.Kind == ActSighted {
+		b.sighted(a)
 		return
 	}
 	t := b.teams[a.Team]
@@ -196,7 +207,7 @@ func (b *Book) addAll(es []*protocol.Envelope, now time.Time, load bool) []Resul
 func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
 	switch e.Type {
 	case protocol.TypeRoot:
-		return b.addRoot(e)
+		return b.addRoot(e, now, load)
 	case protocol.TypeManifest:
 		return b.addManifest(e, load)
 	case protocol.TypeCard:
@@ -207,6 +218,8 @@ func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []prot
 		return b.addCutoff(e, load)
 	case protocol.TypeAddress:
 		return b.addAddress(e, now)
+	case protocol.TypeRecipient:
+		return b.addRecipient(e)
 	}
 	return false, nil, fmt.Errorf("%w: %.60q is no identity record", protocol.ErrMalformed, string(e.Type))
 }
@@ -234,6 +247,8 @@ func TeamOf(e *protocol.Envelope) (id protocol.TeamID, err error) {
 		return teamOf(e, func(c *protocol.Cutoff) protocol.TeamID { return c.Team })
 	case protocol.TypeAddress:
 		return teamOf(e, func(a *protocol.Address) protocol.TeamID { return a.Team })
+	case protocol.TypeRecipient:
+		return teamOf(e, func(r *protocol.NodeRecipient) protocol.TeamID { return r.Team })
 	}
 	return id, fmt.Errorf("%w: %.60q is no identity record", protocol.ErrMalformed, string(e.Type))
 }

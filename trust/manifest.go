@@ -170,6 +170,12 @@ func (b *Book) refresh(t *team) (drop []protocol.Hash) {
 			delete(t.addrs, kid)
 		}
 	}
+	for kid, r := range t.recips {
+		if n, ok := t.listed[kid]; !ok || n.revoked != nil {
+			drop = append(drop, r.id)
+			delete(t.recips, kid)
+		}
+	}
 	slices.SortFunc(drop, func(a, b protocol.Hash) int { return bytes.Compare(a[:], b[:]) })
 	return drop
 }

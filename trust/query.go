@@ -243,12 +243,16 @@ func (b *Book) Nodes(id protocol.TeamID) []NodeInfo {
 	return out
 }
 
-// RecordIDs returns the ids of all records of a team that are kept, ascending.
+// RecordIDs returns the ids of all records of a team that are kept and may spread, ascending: all but private cut-offs.
 func (b *Book) RecordIDs(id protocol.TeamID) []protocol.Hash {
 	t := b.teams[id]
 	if t == nil {
 		return nil
 	}
+	return t.recordIDs(false)
+}
+
+func (t *team) recordIDs(private bool) []protocol.Hash {
 	ids := slices.Collect(maps.Keys(t.roots))
 	for _, m := range t.manifests {
 		ids = append(ids, m.id)
@@ -260,16 +264,21 @@ func (b *Book) RecordIDs(id protocol.TeamID) []protocol.Hash {
 		ids = append(ids, a.id)
 	}
 	for _, c := range t.cutoffs {
-		ids = append(ids, c.id)
+		if private || !isPrivate(c.Cutoff) {
+			ids = append(ids, c.id)
+		}
 	}
 	for _, a := range t.addrs {
 		ids = append(ids, a.id)
+	}
+	for _, r := range t.recips {
+		ids = append(ids, r.id)
 	}
 	slices.SortFunc(ids, func(a, b protocol.Hash) int { return bytes.Compare(a[:], b[:]) })
 	return ids
 }
 
-// Digest returns a hash over the ids of all records of a team that are kept. Two nodes with equal digests have nothing to
+// Digest returns a hash over the ids of all records of a team that are kept and may spread. Two nodes with equal digests have nothing to
 // tell each other about the team. Unequal ones may stay so: attestations by teams that only one of them knows differ.
 func (b *Book) Digest(id protocol.TeamID) protocol.Hash {
 	var ids [][]byte
@@ -294,18 +303,12 @@ func (b *Book) Shareable(id protocol.TeamID, now time.Time) bool {
 	return t.wasAdded || len(b.attestors(t, now)) > 0
 }
 
-// CommunityTeams returns the teams that are introduced or verified, without my own, ascending.
-func (b *Book) CommunityTeams(now time.Time) []protocol.TeamID {
-	return b.collect(func(t *team) bool {
-		s, _ := b.state(t, b.attestors(t, now), now)
-		return t.id != b.self && (s == Introduced || s == Verified)
-	})
-}
-
-// Expendable returns the teams that may be forgotten to make room, ascending: no person decided anything about them, and no
-// team that I verified attests them.
+// Expendable returns the teams that may be forgotten to make room, ascending: no person decided anything about them, no team
+// that I verified attests them, and there is no agreement with them.
 func (b *Book) Expendable(now time.Time) []protocol.TeamID {
-	return b.collect(func(t *team) bool { return t.id != b.self && !t.acted && len(b.attestors(t, now)) == 0 })
+	return b.collect(func(t *team) bool {
+		return t.id != b.self && !t.acted && len(b.partners[t.id]) == 0 && len(b.attestors(t, now)) == 0
+	})
 }
 
 func (b *Book) collect(want func(*team) bool) []protocol.TeamID {
@@ -320,13 +323,13 @@ func (b *Book) collect(want func(*team) bool) []protocol.TeamID {
 }
 
 // Forget removes all that is known of a team, but not what it attested about others, and returns the ids of the records
-// that were kept of it. A team that a person decided about is never forgotten; nil says so.
+// that were kept of it. A team that a person decided about, or with which there is an agreement, is never forgotten; nil says so.
 func (b *Book) Forget(id protocol.TeamID) []protocol.Hash {
 	t := b.teams[id]
-	if t == nil || t.acted || id == b.self {
+	if t == nil || t.acted || id == b.self || len(b.partners[id]) > 0 {
 		return nil
 	}
-	ids := b.RecordIDs(id)
+	ids := t.recordIDs(true)
 	b.unlist(t)
 	delete(b.teams, id)
 	return ids

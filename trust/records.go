@@ -196,6 +196,19 @@ func (b *Book) addCutoff(e *protocol.Envelope, load bool) (bool, []protocol.Hash
 	return true, drop, nil
 }
 
+// isPrivate reports whether the cut-off is of a feed between two teams: it is for the other one alone.
+func isPrivate(c *protocol.Cutoff) bool { return c.Feed != protocol.FeedOf(c.Node, protocol.Channel{}) }
+
+// Private reports whether an identity record must not spread: a cut-off of a feed between two teams, or one that cannot be
+// read.
+func Private(e *protocol.Envelope) bool {
+	if e.Type != protocol.TypeCutoff {
+		return false
+	}
+	c, err := protocol.Decode[protocol.Cutoff](e)
+	return err != nil || isPrivate(c)
+}
+
 // restricts reports whether c makes o needless.
 func (c *cutoff) restricts(o *cutoff) bool {
 	if c.Node != o.Node || c.Feed != o.Feed || c.LastSeq > o.LastSeq || c.LastSeq == o.LastSeq && c.LastHash != o.LastHash {

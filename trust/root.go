@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/entente-network/entente/protocol"
 )
@@ -39,6 +40,11 @@ func (r *root) enough(a protocol.Act, signers []protocol.KID) bool {
 // verify returns which officers of this record signed e, and an error unless they are as many as the act needs. A wrong
 // signature of an officer who may sign the act is an error, whatever the others signed.
 func (r *root) verify(e *protocol.Envelope, a protocol.Act) ([]protocol.KID, error) {
+	return r.verifyFew(e, a, r.K(a))
+}
+
+// verifyFew is verify where k officers are enough.
+func (r *root) verifyFew(e *protocol.Envelope, a protocol.Act, k int) ([]protocol.KID, error) {
 	var signers []protocol.KID
 	for i, o := range r.Officers {
 		if !o.May(a) || !slices.ContainsFunc(e.Sigs, func(s protocol.Signature) bool { return s.KID == r.officers[i] }) {
@@ -52,9 +58,9 @@ func (r *root) verify(e *protocol.Envelope, a protocol.Act) ([]protocol.KID, err
 			signers = append(signers, r.officers[i])
 		}
 	}
-	if len(signers) < r.K(a) {
+	if len(signers) < k {
 		return nil, fmt.Errorf("%w: %s: signed by %d officers of root record %d, where %d are needed", protocol.ErrSignature, e.Type,
-			len(signers), r.N, r.K(a))
+			len(signers), r.N, k)
 	}
 	return signers, nil
 }
@@ -94,7 +100,7 @@ func (t *team) newestFirst() []*root {
 	})
 }
 
-func (b *Book) addRoot(e *protocol.Envelope) (bool, []protocol.Hash, error) {
+func (b *Book) addRoot(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
 	r, err := protocol.Decode[protocol.Root](e)
 	if err != nil {
 		return false, nil, err
@@ -132,6 +138,9 @@ func (b *Book) addRoot(e *protocol.Envelope) (bool, []protocol.Hash, error) {
 		}
 		delete(t.roots, victim)
 		drop = append(drop, victim)
+	}
+	if !load {
+		b.sight(t, id, now)
 	}
 	return true, append(drop, b.refresh(t)...), nil
 }

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
@@ -11,11 +12,9 @@ import (
 // the document carries and what it is derived from. A person may tighten and never loosen. Unset stands for not asked, not
 // marked, or no sources.
 func ChooseLabel(asked, marked, sources tlp.Label) (tlp.Label, Decision) {
-	floor := tlp.Unset
-	for _, l := range []tlp.Label{marked, sources} {
-		if l.Valid() {
-			floor = max(floor, l)
-		}
+	floor := max(marked, sources)
+	if floor > tlp.Red {
+		return tlp.Unset, Decision{Rule: "no-label", Reason: "the document or one of its sources carries no label that is known"}
 	}
 	switch {
 	case !asked.Valid() && !floor.Valid():
@@ -34,18 +33,48 @@ func ChooseLabel(asked, marked, sources tlp.Label) (tlp.Label, Decision) {
 	return asked, Decision{Allowed: true, Rule: "asked-label"}
 }
 
-// Derive returns the strictest label of the sources; Unset if there are none.
+// Derive returns the strictest label of the sources; Unset if there are none. A source without a label that is known counts
+// as the strictest: the unknown is never outvoted.
 func Derive(sources []*protocol.Statement) tlp.Label {
 	strictest := tlp.Unset
 	for _, s := range sources {
+		if !s.Label.Valid() {
+			return tlp.Red
+		}
 		strictest = max(strictest, s.Label)
 	}
 	return strictest
 }
 
-// MayDerive says whether what is derived from the sources may go to the audience.
+// MayDerive says whether what is derived from the sources may go to the audience. What another author labelled stricter than
+// GREEN goes to nobody beyond its author and those for whom it was: that would need the author's release. The same holds for
+// what my own team made from sources, so the sources of sources need not be looked up.
 func MayDerive(sources []*protocol.Statement, aud protocol.Audience, self protocol.TeamID) Decision {
-	return Decision{Rule: "source-audience"}
+	for _, s := range sources {
+		if s.Label.Valid() && s.Label <= communityCeiling || s.Author == self && len(s.Sources) == 0 {
+			continue
+		}
+		outside := aud.Kind != protocol.Direct && aud.Kind != protocol.InAgreement
+		for _, t := range aud.Teams {
+			outside = outside || t != s.Author && !slices.Contains(s.Audience.Teams, t)
+		}
+		if outside {
+			return Decision{Rule: "source-audience", Reason: fmt.Sprintf("a message that it is derived from is TLP:%s of another team, "+
+				"and was not for all who would read this: ask its author", s.Label)}
+		}
+		if s.Label <= tlp.AmberStrict {
+			continue
+		}
+		strangers := len(aud.Persons) == 0
+		for _, p := range aud.Persons {
+			strangers = strangers || p.Team != s.Author && !slices.Contains(s.Audience.Persons, p)
+		}
+		if strangers {
+			return Decision{Rule: "source-persons", Reason: "a message that it is derived from is TLP:RED, and was not for all persons who " +
+				"would read this: ask its author"}
+		}
+	}
+	return Decision{Allowed: true, Rule: "source-audience"}
 }
 
 // MayCorrect says whether the team may replace the statement old by one of the label l: only its own, and not under a wider

@@ -58,9 +58,11 @@ const (
 	ActVerified  ActKind = 2 // compared the fingerprint; implies added
 	ActBlocked   ActKind = 3
 	ActUnblocked ActKind = 4
+	ActSighted   ActKind = 5 // no person's: when the root record that Method names was first seen (Sightings)
 )
 
-var actNames = map[ActKind]string{ActAdded: "added", ActVerified: "verified", ActBlocked: "blocked", ActUnblocked: "unblocked"}
+var actNames = map[ActKind]string{ActAdded: "added", ActVerified: "verified", ActBlocked: "blocked", ActUnblocked: "unblocked",
+	ActSighted: "sighted"}
 
 // String returns the act in lower case.
 func (k ActKind) String() string {
@@ -76,5 +78,5 @@ type OwnAct struct {
 	Kind   ActKind
 	At     time.Time
 	By     string // the person, as the keyring names them
-	Method string // in ActVerified: how the fingerprint was compared (protocol.Methods)
+	Method string // in ActVerified: how the fingerprint was compared (protocol.Methods); in ActSighted the id of a root record
 }
