@@ -126,7 +126,7 @@ var kindNames = map[byte]string{
 	kID: "id of a message", kFork: "proof of a fork", kMessage: "message", kAct: "decision", kParcel: "entry of a feed",
 	kReindex: "wait for indexing", kBlobRef: "reference to a blob", kTerms: "terms of a message", kCorrect: "corrections",
 	kWanted: "wanted blob", kPosting: "posting", kQuota: "quota", kAgreed: "agreement", kHeld: "message held back", kLink: "link",
-	kInner: "sealed statement", kAlso: "further parcel", kReceipts: "receipts", kForget: "audience given up", kInside: "content of a parcel",
+	kInner: "sealed statement", kNote: "note", kAlso: "further parcel", kReceipts: "receipts", kForget: "audience given up", kInside: "content of a parcel",
 }
 
 // item checks one entry of the store.

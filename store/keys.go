@@ -28,6 +28,7 @@ const schemaVersion = 2
 //	l feed seq time              -  the entry has no message of its own; when it was received, for pruning
 //	m N aud feed seq             A  a message (messageRec)
 //	n N aud                      A  the statement envelope of a sealed message
+//	N name                       L  a note of the node for itself, under the hash of its name
 //	o n                          L  a decision of a person of this team (actRec)
 //	p feed seq                   A  a parcel: N of its message (0: none of its own), then the envelope
 //	q N                          -  the message has to be indexed again
@@ -62,6 +63,7 @@ const (
 	kLink     = 'l'
 	kMessage  = 'm'
 	kInner    = 'n'
+	kNote     = 'N'
 	kAct      = 'o'
 	kParcel   = 'p'
 	kReindex  = 'q'
@@ -110,7 +112,7 @@ func key(prefix byte, parts ...any) []byte {
 // keyLengths are the lengths of whole keys. A key of another length is none of ours.
 var keyLengths = map[byte]int{
 	kSchema: 1, kSchema2: 1, kAudience: 9, kChunk: 45, kBlob: 41, kCounters: 1, kTeamOf: 33, kRecord: 65, kExtent: 33,
-	kAgreed: 33, kHeads: 49, kID: 33, kHeld: 9, kFork: 41, kLink: 49, kMessage: 57, kInner: 17, kAct: 9, kParcel: 41, kReindex: 9,
+	kAgreed: 33, kHeads: 49, kID: 33, kHeld: 9, kFork: 41, kLink: 49, kMessage: 57, kInner: 17, kNote: 33, kAct: 9, kParcel: 41, kReindex: 9,
 	kBlobRef: 49, kAlso: 73, kTerms: 21, kCorrect: 33, kReceipts: 65, kWanted: 41, kForget: 9, kPosting: 33, kQuota: 37, kInside: 33,
 }
 

@@ -13,10 +13,17 @@ import (
 // A link is an entry of a feed without a message of its own: what programs read, what could not be opened, what says again
 // what is said elsewhere, what a cut-off calls void. It is kept so that the feed chains, and pruned by its time of receipt.
 
-func linkKey(feed protocol.FeedID, seq, received uint64) []byte { return key(kLink, feed, seq, received) }
+func linkKey(feed protocol.FeedID, seq, received uint64) []byte {
+	return key(kLink, feed, seq, received)
+}
 
 // keepLink notes that an entry has no message of its own.
 func (in *intake) keepLink(e *Entry) error {
+	if e.Parcel.Sealed && !e.StatementID.IsZero() {
+		if err := in.keepInside(e, e.Envelope.ID()); err != nil {
+			return err
+		}
+	}
 	return in.Set(linkKey(e.Parcel.Feed, e.Parcel.Seq, max(uint64(in.s.opt.Now().UnixMilli()), in.c.Received)), nil)
 }
 
