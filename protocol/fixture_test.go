@@ -73,24 +73,24 @@ func examples() []example {
 	correction.Kind, correction.Supersedes, correction.Urgent = KindCorrection, must(Sign(st)).ID(), true
 	correction.Refs, correction.Sources = []Hash{Sum("r")}, []Hash{Sum("a"), Sum("b")}
 	correction.Body = Body{Format: "misp", Name: "event.json", Size: MaxInline + 1, Hash: Sum("a large body")}
-	return []example{
+	return append([]example{
 		{"root", first, UseRoot, []*PrivateKey{rootKey}},
 		{"root-recovered", recovered, UseSealed, []*PrivateKey{recoveryKey}},
 		{"manifest", exampleManifest(), UseOfficer, []*PrivateKey{officerKey}},
 		{"card", exampleCard(), UseOfficer, []*PrivateKey{officerKey}},
 		{"attest", &Attest{Issuer: Sum("at"), Subject: Sum("de"), Method: "phone", Issued: testTime, Expires: testTime + 86400},
 			UseOfficer, []*PrivateKey{officerKey}},
-		{"cutoff", &Cutoff{Team: Sum("at"), Node: node, Feed: FeedOf(node, Audience{Community}), LastSeq: 9, LastHash: Sum("nine"),
+		{"cutoff", &Cutoff{Team: Sum("at"), Node: node, Feed: FeedOf(node, Channel{}), LastSeq: 9, LastHash: Sum("nine"),
 			Void: []uint64{3, 7}, Issued: testTime}, UseOfficer, []*PrivateKey{officerKey}},
 		{"address", &Address{Team: Sum("at"), Node: node, Seq: testTime * 1000, Addrs: []string{"/ip4/192.0.2.1/udp/4001/quic-v1"},
 			Issued: testTime, Expires: testTime + 86400}, UseNode, []*PrivateKey{nodeKey}},
 		{"heads", &Heads{Team: Sum("at"), Node: node, N: testTime * 1000, Time: testTime,
-			Feeds: []Head{{Feed: FeedOf(node, Audience{Community}), First: 1, Seq: 9, Hash: Sum("nine")}}}, UseNode, []*PrivateKey{nodeKey}},
+			Feeds: []Head{{Feed: FeedOf(node, Channel{}), First: 1, Seq: 9, Hash: Sum("nine")}}}, UseNode, []*PrivateKey{nodeKey}},
 		{"statement", st, UseNode, []*PrivateKey{nodeKey}},
 		{"statement-correction", correction, UseNode, []*PrivateKey{nodeKey}},
 		{"parcel", exampleParcel(st, 1), UseNode, []*PrivateKey{nodeKey}},
 		{"parcel-blob", exampleParcel(correction, 2), UseNode, []*PrivateKey{nodeKey}},
-	}
+	}, sealedExamples()...)
 }
 
 // exampleOf returns the first example of the type.
@@ -137,7 +137,7 @@ func exampleStatement() *Statement {
 
 // exampleParcel puts the statement, signed with nodeKey, into the entry seq of the community feed.
 func exampleParcel(st *Statement, seq uint64) *Parcel {
-	p := &Parcel{Team: st.Author, Node: st.Node, Feed: FeedOf(st.Node, st.Audience), Seq: seq, Class: Normal, Body: must(Sign(st, nodeKey)).Encode()}
+	p := &Parcel{Team: st.Author, Node: st.Node, Feed: FeedOf(st.Node, Channel{}), Seq: seq, Class: Normal, Body: must(Sign(st, nodeKey)).Encode()}
 	if seq > 1 {
 		p.Prev = Sum(fmt.Sprint(seq - 1))
 	}
@@ -194,7 +194,7 @@ var largest = sync.OnceValue(func() []example {
 		st.Refs = append(st.Refs, Sum("ref", []byte{byte(i)}))
 		st.Sources = append(st.Sources, Sum("source", []byte{byte(i)}))
 	}
-	return []example{
+	return append([]example{
 		{"root", root, UseRoot, []*PrivateKey{rootKey}},
 		{"manifest", m, UseOfficer, []*PrivateKey{officerKey}},
 		{"card", c, UseOfficer, []*PrivateKey{officerKey}},
@@ -202,7 +202,7 @@ var largest = sync.OnceValue(func() []example {
 		{"cutoff", cut, UseOfficer, []*PrivateKey{officerKey}},
 		{"statement", st, UseNode, []*PrivateKey{nodeKey}},
 		{"parcel", exampleParcel(st, MaxCounter), UseNode, []*PrivateKey{nodeKey}},
-	}
+	}, largestSealed()...)
 })
 
 // fakeKey returns the public form of a node key that need not sign.

@@ -36,6 +36,12 @@ func newRecord(typ Type) Record {
 		return new(Parcel)
 	case TypeStatement:
 		return new(Statement)
+	case TypeRecipient:
+		return new(NodeRecipient)
+	case TypeAgreement:
+		return new(Agreement)
+	case TypeAgreementStatus:
+		return new(AgreementStatus)
 	}
 	panic("no record of type " + typ)
 }
@@ -55,6 +61,8 @@ func agree(t interface {
 		into = new(Bundle)
 	case "hello":
 		into = new(Hello)
+	case "content":
+		into = new(Content)
 	default:
 		into = newRecord(Type("entente/v1/" + name))
 	}
@@ -93,6 +101,9 @@ func seeds() map[string][][]byte {
 			s[v.form] = append(s[v.form], v.data)
 		}
 	}
+	large := exampleContent(exampleRed())
+	large.Title, large.Body = "", largeBody()
+	s["content"] = [][]byte{must(Marshal(exampleContent(exampleRed()))), must(Marshal(large))}
 	return s
 }
 
@@ -241,7 +252,7 @@ func statement() *rapid.Generator[*Statement] {
 	return rapid.Custom(func(t *rapid.T) *Statement {
 		body := rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(t, "body")
 		st := &Statement{Author: hash().Draw(t, "author"), Node: nodeKey.Public().ID(), Clock: HLC(rapid.Uint64Range(1, uint64(maxClock)).Draw(t, "clock")),
-			Kind: KindMessage, Audience: Audience{Community}, Label: rapid.SampledFrom(tlp.All()).Draw(t, "label"), Title: text(MaxTitle).Draw(t, "title"),
+			Kind: KindMessage, Audience: Audience{Kind: Community}, Label: rapid.SampledFrom(tlp.All()[:4]).Draw(t, "label"), Title: text(MaxTitle).Draw(t, "title"),
 			Urgent: rapid.Bool().Draw(t, "urgent"), Refs: rapid.SliceOfN(hash(), 0, 4).Draw(t, "refs"),
 			Body: Body{Format: "text", Name: rapid.SampledFrom([]string{"", "a.json", "...", "ä ö"}).Draw(t, "name"), Size: uint64(len(body)), Hash: sha256.Sum256(body), Inline: body}}
 		if rapid.Bool().Draw(t, "correction") {
@@ -312,6 +323,7 @@ func TestTypesAndUses(t *testing.T) {
 	want := map[Type][]Use{
 		TypeRoot: {UseRoot, UseSealed}, TypeManifest: {UseOfficer}, TypeCard: {UseOfficer}, TypeAttest: {UseOfficer}, TypeCutoff: {UseOfficer},
 		TypeAddress: {UseNode}, TypeHeads: {UseNode}, TypeParcel: {UseNode}, TypeStatement: {UseNode},
+		TypeRecipient: {UseNode}, TypeAgreement: {UseOfficer}, TypeAgreementStatus: {UseOfficer},
 	}
 	if len(Types()) != len(want) {
 		t.Errorf("got %d types, want %d", len(Types()), len(want))

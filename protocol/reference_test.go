@@ -249,7 +249,7 @@ func refHasFields(m refMap, name string) bool {
 	return known == len(m)
 }
 
-// refIsEmpty reports whether the value is the absent one of its form. Maps have none.
+// refIsEmpty reports whether the value is the absent one of its form.
 func refIsEmpty(v any, form string) bool {
 	switch v := v.(type) {
 	case []byte:
@@ -260,6 +260,13 @@ func refIsEmpty(v any, form string) bool {
 		return len(v) == 0
 	case bool:
 		return !v
+	case uint64:
+		return v == 0
+	case refMap: // of the maps, only the body has an absent value
+		return form == "*body*" && !slices.ContainsFunc(v, func(p refPair) bool {
+			b, ok := p.value.([]byte)
+			return !(ok && len(bytes.Trim(b, "\x00")) == 0) && !refIsEmpty(p.value, "")
+		})
 	}
 	return false
 }

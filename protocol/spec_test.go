@@ -34,6 +34,7 @@ var specTests = map[string]func(*testing.T){
 	"P-38":  specSameIsNoFork,
 	"P-41":  specTooManyKeys,
 	"P-43":  specTooManyKeys,
+	"P-80":  specFeeds,
 	"P-86":  specBundleSize,
 	"P-87":  specIntroduction,
 	"P-92":  specNegotiate,
@@ -42,6 +43,9 @@ var specTests = map[string]func(*testing.T){
 	"P-98":  specDomains,
 	"P-99":  TestBudget,
 	"P-100": specNoZeroHashes,
+	"P-112": specContext,
+	"P-133": specPadding,
+	"P-134": specBlobSize,
 }
 
 var tag = regexp.MustCompile(`\[(P-\d+)\]`)
@@ -113,22 +117,28 @@ func TestSpec(t *testing.T) {
 func TestSpecNumbers(t *testing.T) {
 	text := specText(t)
 	for what, want := range map[string]uint64{
-		"envelope of a parcel or statement": MaxParcel, "other envelope": MaxRecord, "bundle": MaxBundle, "records in a bundle": MaxRecords,
+		"envelope of a parcel": MaxParcel, "envelope of a statement": MaxStatement, "other envelope": MaxRecord, "bundle": MaxBundle, "records in a bundle": MaxRecords,
 		"greeting": MaxHello, "signatures on an envelope": MaxSigs, "keys in a list, officers": MaxKeys, "nodes in a manifest": MaxNodes,
 		"revoked nodes in a manifest": MaxRevoked, "operators in a manifest": MaxOperators, "recipient": MaxRecipient, "peer id": MaxPeer,
 		"addresses of a node": MaxAddrs, "address": MaxAddr, "feeds in a heads record": MaxHeads, "void entries in a cut-off": MaxVoid,
 		"references of one kind in a statement": MaxRefs, "body inside its statement": MaxInline, "body outside": MaxBlob, "title": MaxTitle,
 		"name": MaxName, "free text": MaxText, "entries of a list in a card": MaxItems, "nesting": maxDepth, "array or map": maxArray,
-		"counter": MaxCounter, "time": MaxTime,
+		"counter": MaxCounter, "time": MaxTime, "teams of an audience": MaxTeams, "persons of an audience": MaxPersons,
+		"receipts in a statement": MaxReceipts, "records in a statement": MaxCarried, "rule in a receipt": MaxRule, "key of a body": MaxBodyKey,
+		"purposes of an agreement": MaxPurposes, "retention in an agreement": MaxKeep,
 	} {
-		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(what) + ` \| (\d+)( bytes)? \|$`).FindStringSubmatch(text)
+		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(what) + ` \| (\d+)( bytes| days)? \|$`).FindStringSubmatch(text)
 		if m == nil {
 			t.Errorf("SPEC.md has no limit of %s", what)
 		} else if got, _ := strconv.ParseUint(m[1], 10, 64); got != want {
 			t.Errorf("limit of %s: SPEC.md says %d, the code %d", what, got, want)
 		}
 	}
-	for what, want := range map[string]time.Duration{"180 days": MaxManifestLife, "1,098 days": MaxAttestLife, "30 days": MaxAddressLife} {
+	for _, c := range []struct {
+		what string
+		want time.Duration
+	}{{"180 days", MaxManifestLife}, {"1,098 days", MaxAttestLife}, {"1,098 days", MaxAgreementLife}, {"30 days", MaxAddressLife}} {
+		what, want := c.what, c.want
 		if days := fmt.Sprintf("%d days", int(want.Hours()/24)); strings.ReplaceAll(what, ",", "") != days || !strings.Contains(strings.Join(strings.Fields(text), " "), what) {
 			t.Errorf("SPEC.md says %s, the code %s", what, days)
 		}
@@ -314,7 +324,7 @@ func specEnvelopeSize(t *testing.T) {
 		record Record
 		limit  int
 	}{
-		{exampleParcel(exampleStatement(), 1), MaxParcel}, {exampleStatement(), MaxParcel}, {address(), MaxRecord}, {exampleCard(), MaxRecord},
+		{exampleParcel(exampleStatement(), 1), MaxParcel}, {exampleStatement(), MaxStatement}, {address(), MaxRecord}, {exampleCard(), MaxRecord},
 	} {
 		typ := c.record.recordType()
 		if _, err := DecodeEnvelope(padded(t, c.record, c.limit), MaxRecord); err != nil {
@@ -579,7 +589,7 @@ func specDomains(t *testing.T) {
 			t.Errorf("SPEC.md does not name domain %q", a)
 		}
 	}
-	if len(here) < 6 {
-		t.Errorf("found %d domains, want 6: has Sum another name?", len(here))
+	if len(here) < 9 {
+		t.Errorf("found %d domains, want 9: has Sum another name?", len(here))
 	}
 }

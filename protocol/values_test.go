@@ -31,7 +31,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestKindNames(t *testing.T) {
-	for k, want := range map[Kind]string{KindMessage: "message", KindCorrection: "correction", 0: "kind-0", 9: "kind-9"} {
+	for k, want := range map[Kind]string{KindMessage: "message", KindCorrection: "correction", KindReceipts: "receipts", KindRecords: "records", 0: "kind-0", 9: "kind-9"} {
 		if got := k.String(); got != want {
 			t.Errorf("kind %d: got %s, want %s", uint8(k), got, want)
 		}

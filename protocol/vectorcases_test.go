@@ -75,6 +75,11 @@ var vectors = sync.OnceValue(func() []vector {
 	vs = append(vs, envelopeVectors()...)
 	vs = append(vs, recordVectors()...)
 	vs = append(vs, parcelVectors()...)
+	vs = append(vs, audienceVectors()...)
+	vs = append(vs, controlVectors()...)
+	vs = append(vs, agreementVectors()...)
+	vs = append(vs, contentVectors()...)
+	vs = append(vs, sealedVectors()...)
 	return append(vs, otherVectors()...)
 })
 
@@ -518,11 +523,11 @@ func recordVectors() []vector {
 	onStatement("no-clock", "P-63", "no clock", func(s *Statement) { s.Clock = 0 })
 	onStatement("clock-late", "P-64", "a clock after the year 9999", func(s *Statement) { s.Clock = maxClock + 1 })
 	onStatement("kind-0", "P-65", "no kind", func(s *Statement) { s.Kind = 0 })
-	onStatement("kind-3", "P-65", "an unknown kind", func(s *Statement) { s.Kind = 3 })
+	onStatement("kind-5", "P-65", "an unknown kind", func(s *Statement) { s.Kind = 5 })
 	onStatement("correction-of-nothing", "P-65", "a correction that names no statement", func(s *Statement) { s.Kind = KindCorrection })
 	onStatement("message-supersedes", "P-65", "a message that replaces another", func(s *Statement) { s.Supersedes = Sum("x") })
 	onStatement("audience-0", "P-66", "no audience", func(s *Statement) { s.Audience.Kind = 0 })
-	onStatement("audience-2", "P-66", "an unknown kind of audience", func(s *Statement) { s.Audience.Kind = 2 })
+	onStatement("audience-4", "P-66", "an unknown kind of audience", func(s *Statement) { s.Audience.Kind = 4 })
 	onStatement("label-0", "P-67", "no label", func(s *Statement) { s.Label = tlp.Unset })
 	onStatement("label-6", "P-67", "an unknown label", func(s *Statement) { s.Label = 6 })
 	onStatement("title-801", "P-68", "a title of 801 bytes", func(s *Statement) { s.Title = strings.Repeat("t", 801) })
@@ -546,6 +551,8 @@ func recordVectors() []vector {
 	put(malformed, "statement-no-salt", "P-11", "no salt", TypeStatement, refEncode(without(tree(st), 3)))
 	put(malformed, "statement-inline-empty", "P-13", "an empty body spelled out", TypeStatement,
 		refEncode(with(tree(st), 13, with(with(with(tree(st.Body), 3, uint64(0)), 4, emptyHash[:]), 5, []byte{}))))
+	put(malformed, "statement-body-zero", "P-13", "no body, spelled out", TypeStatement,
+		refEncode(with(tree(exampleReceipts()), 13, refMap{{uint64(1), ""}, {uint64(3), uint64(0)}, {uint64(4), make([]byte, 32)}})))
 	put(valid, "statement-empty-body", "P-70", "a body of no bytes", TypeStatement, refEncode(with(tree(st), 13,
 		without(with(with(tree(st.Body), 3, uint64(0)), 4, emptyHash[:]), 5))))
 
@@ -625,6 +632,8 @@ func parcelVectors() []vector {
 	statement := envelopeOf(TypeStatement, must(Marshal(exampleStatement())), otherNode)
 	statement.Sigs[0].KID = nodeKey.Public().ID()
 	add(unsigned, "statement-unsigned", "P-78", "a statement that another key signed", edit(p, func(p *Parcel) { p.Body = statement.Encode() }))
+	bad("sealed-community", "P-120", "a sealed parcel in the feed of the community", func(p *Parcel) { p.Sealed = true })
+	bad("for-one-team", "P-80", "a statement for one team in the feed of the community", inside(func(s *Statement) { s.Audience, s.Label = to(de), tlp.Amber }))
 	add(unsigned, "other-key", "P-31 P-78", "a parcel that names another key than the one that signs",
 		edit(p, func(p *Parcel) { p.Node = otherNode.Public().ID() }))
 	return vs

@@ -27,12 +27,14 @@ const (
 type vector struct {
 	name    string // of the file, without its ending
 	expect  string
-	form    string // envelope, hello, bundle, statement in parcel
+	form    string // envelope, hello, bundle, statement in parcel, statement in sealed parcel, content in statement
 	rules   string // the tags of SPEC.md that it is about
 	use     Use
 	keys    []PublicKey
 	id      string
 	comment string
+	channel Channel // of a sealed parcel
+	inner   []byte  // what the sealed bytes were opened to
 	data    []byte
 }
 
@@ -52,6 +54,14 @@ func (v vector) format() []byte {
 		line("key", hex.EncodeToString(must(Marshal(k))))
 	}
 	line("comment", v.comment)
+	if !v.channel.IsCommunity() {
+		channel := v.channel.low.String() + " " + v.channel.high.String()
+		if id := v.channel.Agreement(); !id.IsZero() {
+			channel += " " + id.String()
+		}
+		line("channel", channel)
+	}
+	line("inner", hex.EncodeToString(v.inner))
 	b.WriteByte('\n')
 	for h := hex.EncodeToString(v.data); h != ""; {
 		n := min(len(h), 120)
@@ -92,6 +102,18 @@ func parseVector(name string, text []byte) (v vector, err error) {
 			v.keys = append(v.keys, k)
 		case "comment":
 			v.comment = value
+		case "channel":
+			var ids [3]Hash
+			for i, s := range strings.Fields(value) {
+				if ids[i], err = ParseHash(s); err != nil {
+					return v, err
+				}
+			}
+			v.channel = Between(ids[0], ids[1], ids[2])
+		case "inner":
+			if v.inner, err = hex.DecodeString(value); err != nil {
+				return v, err
+			}
 		default:
 			return v, fmt.Errorf("unknown header %q", field)
 		}
@@ -112,7 +134,7 @@ func (v vector) run() error {
 			_, err = b.Envelopes()
 		}
 		return err
-	case "statement in parcel":
+	case "statement in parcel", "statement in sealed parcel":
 		e, err := DecodeEnvelope(v.data, MaxParcel)
 		if err != nil {
 			return err
@@ -124,7 +146,25 @@ func (v vector) run() error {
 		if err := e.VerifyNode(v.keys[0]); err != nil {
 			return err
 		}
-		_, _, err = p.OpenCommunity(v.keys[0])
+		if v.form == "statement in parcel" {
+			_, _, err = p.OpenCommunity(v.keys[0])
+		} else {
+			_, _, err = p.OpenSealed(v.keys[0], v.inner, v.channel)
+		}
+		return err
+	case "content in statement":
+		e, err := DecodeEnvelope(v.data, MaxStatement)
+		if err != nil {
+			return err
+		}
+		st, err := Decode[Statement](e)
+		if err != nil {
+			return err
+		}
+		if err := e.VerifyNode(v.keys[0]); err != nil {
+			return err
+		}
+		_, err = DecodeContent(v.inner, st)
 		return err
 	case "envelope":
 		e, err := DecodeEnvelope(v.data, MaxRecord)
