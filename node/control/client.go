@@ -198,6 +198,15 @@ func (d Draft) values() url.Values {
 	if !d.Supersedes.IsZero() {
 		v.Set("supersedes", d.Supersedes.String())
 	}
+	for _, id := range d.Refs {
+		v.Add("ref", id.String())
+	}
+	for _, id := range d.Sources {
+		v.Add("source", id.String())
+	}
+	if d.As != "" {
+		v.Set("as", d.As)
+	}
 	if d.DryRun {
 		v.Set("dry_run", "true")
 	}

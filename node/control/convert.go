@@ -1,6 +1,7 @@
 package control
 
 import (
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -10,20 +11,35 @@ import (
 
 // The node speaks in its own types; here they become the JSON of the interface, whose names are a contract.
 
-func message(v *node.MessageView) Message {
+func (s *Server) messageOf(v *node.MessageView) Message {
 	m := Message{
 		ID: v.ID, Author: TeamRef{ID: v.Author, Name: v.AuthorName}, TLP: v.Label, Audience: audience(v.Audience), Kind: v.Kind,
 		Format: v.Format, Created: when(v.Created), Received: when(v.Received), Urgent: v.Urgent, Size: v.Size,
 		Complete: v.Complete, File: v.Name, N: v.N, Node: v.Node, Seq: v.Seq, Quarantined: v.Quarantined, Doubt: v.Doubt, Refs: v.Refs,
-		Supersedes: present(v.Supersedes), SupersededBy: present(v.SupersededBy),
+		Supersedes: present(v.Supersedes), SupersededBy: present(v.SupersededBy), Persons: persons(v.Persons), Sealed: v.Sealed,
+		Agreement: present(v.Agreement), Held: v.Held, Own: v.Author == s.n.TeamID(), To: v.To, Arrived: v.Arrived,
 	}
-	if v.Quarantined == "" {
+	if v.Quarantined == "" && !v.Sealed {
 		m.Title = &v.Title
 	}
 	return m
 }
 
-func audience(kind string) Audience { return Audience{Kind: kind, Name: kind} }
+func audience(v node.AudienceView) Audience {
+	a := Audience{Kind: v.Kind, Name: v.Name}
+	if v.ID != "" {
+		a.ID = &v.ID
+	}
+	return a
+}
+
+func persons(vs []node.PersonView) []Person {
+	var out []Person
+	for _, v := range vs {
+		out = append(out, Person{Team: v.Team, TeamName: v.TeamName, Name: v.Name, Self: v.Self})
+	}
+	return out
+}
 
 // when gives times as the interface does: in UTC, to the millisecond.
 func when(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
@@ -79,7 +95,7 @@ func (s *Server) readers(rs []node.Reader) ([]Reader, error) {
 		}
 		for _, n := range t.Nodes {
 			if !n.Revoked {
-				out = append(out, Reader{Team: r.ID, Name: r.Name, Node: n.KID, NodeName: n.Name, Connected: n.Connected})
+				out = append(out, Reader{Team: r.ID, Name: r.Name, Node: n.KID, NodeName: n.Name, Connected: n.Connected, Self: r.Self})
 			}
 		}
 	}
@@ -92,10 +108,16 @@ func (s *Server) sent(v *node.Sent, d node.Draft) (*Sent, error) {
 		return nil, err
 	}
 	out := &Sent{ID: present(v.ID), TLP: &v.Label, Audience: audience(v.Audience), Readers: rs, Title: v.Title,
-		Format: v.Format, File: d.Name, DryRun: d.DryRun}
-	if v.Audience == audienceCommunity {
-		out.Note = communityNote
+		Format: v.Format, File: d.Name, Notes: v.Notes, DryRun: d.DryRun}
+	for _, r := range v.Readers {
+		for _, name := range r.Persons {
+			out.Persons = append(out.Persons, Person{Team: r.ID, TeamName: r.Name, Name: name, Self: r.Self})
+		}
 	}
+	if v.Audience.Kind == audienceCommunity && len(out.Notes) == 0 {
+		out.Notes = []string{communityNote}
+	}
+	out.Note = strings.Join(out.Notes, "; ")
 	return out, nil
 }
 

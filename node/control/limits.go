@@ -7,7 +7,7 @@ const (
 	maxConns    = 256      // connections
 	maxRequests = 64       // requests at work, watches not counted
 	maxWatches  = 64       // watches
-	maxHeader   = 16 << 10 // bytes of a header, the query included
+	maxHeader   = 64 << 10 // bytes of a header, the query included: 64 persons may be named in one
 	maxJSON     = 4 << 20  // bytes of a request of JSON
 	maxAnswer   = 16 << 20 // bytes of one JSON value in an answer
 
@@ -17,8 +17,9 @@ const (
 )
 
 const (
-	typeJSON     = "application/json"
-	typeLines    = "application/x-ndjson"
-	typeBytes    = "application/octet-stream"
-	errorTrailer = "Entente-Error"
+	typeJSON      = "application/json"
+	typeLines     = "application/x-ndjson"
+	typeBytes     = "application/octet-stream"
+	errorTrailer  = "Entente-Error"
+	reportTrailer = "Entente-Report"
 )

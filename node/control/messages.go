@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -35,10 +36,36 @@ func draft(r *http.Request) (node.Draft, error) {
 			return d, usagef("sha256: %v", err)
 		}
 	}
-	if d.Audience != audienceCommunity {
-		return d, usagef("unknown audience %.60q: this version sends to: community", d.Audience)
+	if d.Refs, err = hashes(q["ref"]); err != nil {
+		return d, usagef("ref: %v", err)
 	}
-	return d, nil
+	if d.Sources, err = hashes(q["source"]); err != nil {
+		return d, usagef("source: %v", err)
+	}
+	d.As = q.Get("as")
+	kind, name, _ := strings.Cut(d.Audience, ":")
+	if kind == audienceCommunity && name == "" || slices.Contains(audienceKinds, kind) && name != "" {
+		return d, nil
+	}
+	return d, usagef("audience %.60q: want community, team:TEAM[,TEAM…], person:TEAM/NAME[,…] or agreement:AGREEMENT", d.Audience)
+}
+
+// audienceKinds are those that name somebody.
+var audienceKinds = []string{"team", "person", "agreement"}
+
+func hashes(texts []string) ([]protocol.Hash, error) {
+	if len(texts) > protocol.MaxRefs {
+		return nil, fmt.Errorf("%d messages: at most %d", len(texts), protocol.MaxRefs)
+	}
+	var out []protocol.Hash
+	for _, t := range texts {
+		id, err := protocol.ParseHash(t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, id)
+	}
+	return out, nil
 }
 
 func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
@@ -111,7 +138,7 @@ func (s *Server) list(q store.Query, limit int, l *lineWriter) error {
 			read++
 			q.After = max(q.After, v.N)
 			if v.Quarantined == "" {
-				ms = append(ms, message(v))
+				ms = append(ms, s.messageOf(v))
 			}
 			return true
 		})
@@ -178,7 +205,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
 	slices.SortFunc(vs, func(a, b *node.MessageView) int { return int(int64(a.N) - int64(b.N)) })
 	l := newLineWriter(w)
 	for _, v := range vs {
-		if l.write(message(v)) != nil {
+		if l.write(s.messageOf(v)) != nil {
 			return nil
 		}
 	}
@@ -200,7 +227,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	}
 	gone := false
 	err = s.n.Watch(ctx, after, func(v *node.MessageView) error {
-		err := l.write(message(v))
+		err := l.write(s.messageOf(v))
 		gone = err != nil
 		return err
 	})
@@ -227,7 +254,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, message(v))
+	return writeJSON(w, s.messageOf(v))
 }
 
 func (s *Server) body(w http.ResponseWriter, r *http.Request) error {

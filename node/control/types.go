@@ -14,11 +14,20 @@ type TeamRef struct {
 	Country string          `json:"country,omitempty"`
 }
 
-// An Audience is whom a message is for. ID is null for the community, which has none.
+// An Audience is whom a message is for. Kind is community, team, person or agreement. ID is null for the community, which has
+// none, and where several teams are named.
 type Audience struct {
 	Kind string  `json:"kind"`
 	ID   *string `json:"id"`
 	Name string  `json:"name"`
+}
+
+// A Person is an operator of a team to whom content is sealed.
+type Person struct {
+	Team     protocol.TeamID `json:"team"`
+	TeamName string          `json:"team_name"`
+	Name     string          `json:"name"`
+	Self     bool            `json:"self,omitempty"` // of this node's own team
 }
 
 // A Message is the header of one message, as inbox, search, show and watch give it.
@@ -44,6 +53,13 @@ type Message struct {
 	Quarantined  string          `json:"quarantined,omitempty"` // why it is held back
 	Doubt        string          `json:"doubt,omitempty"`       // why it is not believed any more: its node was revoked
 	Refs         []protocol.Hash `json:"refs,omitempty"`
+	Persons      []Person        `json:"persons,omitempty"`   // of RED: who alone can read it
+	Sealed       bool            `json:"sealed,omitempty"`    // title, format and size are known to those persons only
+	Agreement    *protocol.Hash  `json:"agreement,omitempty"` // under which it was sent
+	Held         string          `json:"held,omitempty"`      // the rule by which it is shown to nobody for now
+	Own          bool            `json:"own,omitempty"`       // this team is the author
+	Arrived      uint64          `json:"arrived,omitempty"`   // bytes of what travels apart that are here, while it is not complete
+	To           string          `json:"to,omitempty"`        // the audience in the form that a draft takes
 }
 
 // A Node is one server of a team.
@@ -133,12 +149,15 @@ func (c *Card) Fill(r *protocol.Card) {
 
 // A Draft is a message to be sent. Its content goes beside it.
 type Draft struct {
-	To         string        // audience: community
-	Label      tlp.Label     // Unset: the content's own
-	Urgent     bool          //
-	Name       string        // of the file, may be empty
-	Supersedes protocol.Hash // of a correction
-	DryRun     bool          // judge and answer, but send nothing
+	To         string          // audience: community, team:TEAM[,TEAM…], person:TEAM/NAME[,…], agreement:AGREEMENT
+	Label      tlp.Label       // Unset: the content's own
+	Urgent     bool            //
+	Name       string          // of the file, may be empty
+	Supersedes protocol.Hash   // of a correction
+	Refs       []protocol.Hash // messages that it is about
+	Sources    []protocol.Hash // messages that it is derived from: it is at least as strict as they are
+	As         string          // of RED: the own operator who can read it back
+	DryRun     bool            // judge and answer, but send nothing
 	// size and hash of the content, set by Send.
 	size int64
 	hash protocol.Hash
@@ -163,7 +182,9 @@ type Sent struct {
 	Title    string         `json:"title,omitempty"`
 	Format   string         `json:"format,omitempty"`
 	File     string         `json:"file,omitempty"`
-	Note     string         `json:"note,omitempty"` // what else a sender should know about who may read
+	Persons  []Person       `json:"persons,omitempty"` // of RED: who alone can read it; the nodes only keep it
+	Note     string         `json:"note,omitempty"`    // Notes in one line
+	Notes    []string       `json:"notes,omitempty"`   // what else a sender should know about who may read
 	DryRun   bool           `json:"dry_run,omitempty"`
 }
 
@@ -194,6 +215,14 @@ type StoreStatus struct {
 type CatchUp struct {
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"` // 0: nothing is known to be missing
+}
+
+// An Outbox says how much of what was sent to a team in particular is not known to be stored there yet.
+type Outbox struct {
+	Team    protocol.TeamID `json:"team"`
+	Name    string          `json:"name"`
+	Waiting uint64          `json:"waiting"` // messages
+	Oldest  *time.Time      `json:"oldest,omitempty"`
 }
 
 // A Status says how the node is.

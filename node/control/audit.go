@@ -1,0 +1,151 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store/audit"
+)
+
+// An AuditRecord is one decision in the disclosure log.
+type AuditRecord struct {
+	Index   uint64           `json:"index"`
+	Erased  bool             `json:"erased,omitempty"` // its content is gone; its place in the log is not
+	Time    *time.Time       `json:"time"`
+	Actor   string           `json:"actor"`  // a person or the node
+	Action  string           `json:"action"` // compose, receive, view, export, …
+	Object  *protocol.Hash   `json:"object"` // a message or an agreement
+	Team    *protocol.TeamID `json:"team"`   // the other one
+	Label   *tlp.Label       `json:"tlp"`
+	Allowed bool             `json:"allowed"`
+	Rule    string           `json:"rule,omitempty"`
+	Reason  string           `json:"reason,omitempty"`
+}
+
+// An AuditReport says whether the disclosure log is whole.
+type AuditReport struct {
+	Whole      bool     `json:"whole"`
+	Records    uint64   `json:"records"`
+	Erased     uint64   `json:"erased"`     // records whose content is gone, which the tree allows
+	Checkpoint string   `json:"checkpoint"` // signed note, for whoever keeps it elsewhere
+	Key        string   `json:"key"`        // which verifies it
+	Problems   []string `json:"problems,omitempty"`
+}
+
+type auditProofs struct {
+	Proofs []string `json:"proofs"`
+}
+
+// AuditLog calls fn with each record since a time, the oldest first; the zero time is all.
+func (c *Client) AuditLog(ctx context.Context, since time.Time, fn func(AuditRecord) error) error {
+	q := url.Values{}
+	if !since.IsZero() {
+		q.Set("since", since.UTC().Format(time.RFC3339Nano))
+	}
+	return stream(ctx, c, http.MethodGet, "/v1/audit", q, fn)
+}
+
+// AuditProve returns proofs of every decision that the log holds about a message or an agreement, named by its id or the
+// beginning of a message's: texts that anybody can verify with the log's public key.
+func (c *Client) AuditProve(ctx context.Context, idOrPrefix string) ([]string, error) {
+	p, err := get[auditProofs](ctx, c, "/v1/audit/proof/"+url.PathEscape(idOrPrefix), nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.Proofs, nil
+}
+
+// AuditVerify checks the whole log against its signed checkpoint.
+func (c *Client) AuditVerify(ctx context.Context) (*AuditReport, error) {
+	return post[AuditReport](ctx, c, "/v1/audit/verify", nil, nil)
+}
+
+func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
+	since, err := sinceOf(r)
+	if err != nil {
+		return err
+	}
+	l := newLineWriter(w)
+	// A client that is slow to read must not hold up the log: records are read in steps.
+	next := uint64(0)
+	for {
+		var rs []AuditRecord
+		err := s.n.AuditLog(since, func(e *audit.Entry) bool {
+			if e.Index >= next {
+				rs = append(rs, auditRecord(e))
+			}
+			return len(rs) < page
+		})
+		if err != nil {
+			l.finish(err)
+			return nil
+		}
+		for _, a := range rs {
+			if l.write(a) != nil {
+				return nil
+			}
+			next = a.Index + 1
+		}
+		if len(rs) < page {
+			l.finish(nil)
+			return nil
+		}
+	}
+}
+
+func auditRecord(e *audit.Entry) AuditRecord {
+	a := AuditRecord{Index: e.Index, Erased: e.Erased, Time: whenPtr(e.Time), Actor: e.Actor, Action: e.Action, Object: present(e.Object),
+		Team: present(e.Team), Allowed: e.Allowed, Rule: e.Rule, Reason: e.Reason}
+	if e.Label.Valid() {
+		a.Label = &e.Label
+	}
+	return a
+}
+
+// auditProve takes a whole id, which may be an agreement's, or the beginning of a message's.
+func (s *Server) auditProve(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.messageID(r)
+	if err != nil {
+		return err
+	}
+	ps, err := s.n.AuditProve(id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, auditProofs{Proofs: ps})
+}
+
+func (s *Server) auditVerify(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.n.AuditVerify()
+	var fault *audit.Fault
+	if err != nil && !errors.As(err, &fault) && !errors.Is(err, audit.ErrTampered) && !errors.Is(err, audit.ErrBroken) {
+		return err
+	}
+	out := AuditReport{Whole: err == nil, Records: v.Records, Erased: v.Erased, Checkpoint: v.Checkpoint, Key: v.Key}
+	if err != nil {
+		out.Problems = append(out.Problems, err.Error())
+	}
+	for _, b := range v.Breaks {
+		out.Problems = append(out.Problems, fmt.Sprintf("record %d: the log went on after it was broken: %s", b.Index, b.Reason))
+	}
+	return writeJSON(w, out)
+}
+
+// sinceOf reads the time in a request.
+func sinceOf(r *http.Request) (time.Time, error) {
+	v := r.FormValue("since")
+	if v == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return t, usagef("since: %q is no time of RFC 3339", v)
+	}
+	return t, nil
+}
