@@ -232,3 +232,27 @@ func (n *Node) persons(a protocol.Audience) []PersonView {
 	}
 	return out
 }
+
+// written returns an audience in the form that a Draft takes. Of a RED message's persons those of the author are left out: they
+// are whom Draft.As names.
+func written(author protocol.TeamID, a protocol.Audience) string {
+	switch a.Kind {
+	case protocol.Community:
+		return "community"
+	case protocol.InAgreement:
+		return "agreement:" + a.Agreement.String()
+	}
+	var names []string
+	for _, p := range a.Persons {
+		if p.Team != author {
+			names = append(names, p.Team.String()+"/"+p.Name)
+		}
+	}
+	if len(names) > 0 {
+		return "person:" + strings.Join(names, ",")
+	}
+	for _, t := range a.Teams {
+		names = append(names, t.String())
+	}
+	return "team:" + strings.Join(names, ",")
+}

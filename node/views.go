@@ -29,6 +29,8 @@ type MessageView struct {
 	Audience     AudienceView
 	Persons      []PersonView // of RED: who alone can open it
 	Sealed       bool         // RED: title and content are sealed to persons, and unknown here
+	To           string       // the audience in the form that Draft.Audience takes, by ids
+	Arrived      uint64       // bytes of what travels apart that are here, while Complete is false
 	Agreement    protocol.Hash
 	Kind         string
 	Title        string
@@ -57,7 +59,7 @@ func (n *Node) view(m *store.Message) *MessageView {
 	n.mu.RLock()
 	t, _ := n.book.Team(st.Author, n.now())
 	info, _ := n.book.NodeOf(st.Author, st.Node)
-	v.Audience, v.Persons = n.audienceView(st.Author, st.Audience), n.persons(st.Audience)
+	v.Audience, v.Persons, v.To = n.audienceView(st.Author, st.Audience), n.persons(st.Audience), written(st.Author, st.Audience)
 	q := n.question(trust.View, st, st.Author)
 	again := n.question(trust.Receive, st, st.Author)
 	n.mu.RUnlock()
@@ -71,6 +73,9 @@ func (n *Node) view(m *store.Message) *MessageView {
 	}
 	if !d.Allowed {
 		v.Quarantined, v.Title, v.Name = d.Reason, "", ""
+	}
+	if ref := st.Outside(); ref != nil && !v.Complete {
+		v.Arrived, _, _, _ = n.st.BlobHave(ref.Hash)
 	}
 	return v
 }
