@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
@@ -43,9 +45,9 @@ type AgreementView struct {
 // loadAgreements replays the stored records of agreements into the book.
 func (n *Node) loadAgreements() error {
 	var es []*protocol.Envelope
-	if err := n.st.Agreements(func(e *protocol.Envelope) bool {
+	if err := n.st.Agreements(func(e *protocol.Envelope) error {
 		es = append(es, e)
-		return true
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -217,10 +219,13 @@ func (n *Node) takeCarried(from protocol.TeamID, env *protocol.Envelope) error {
 // tellAgreements sends the partner what this team signed, unless it was sent before. All of it goes each time that anything is
 // new, so that nothing depends on what became of an earlier word.
 func (n *Node) tellAgreements(ctx context.Context, partner protocol.TeamID) error {
-	n.terms.Lock()
-	defer n.terms.Unlock()
-	note := "told " + partner.String()
-	records, digest := n.signedByUs(partner)
+	n.retelling.Lock()
+	defer n.retelling.Unlock()
+	note := toldNote(partner)
+	records, digest, err := n.signedByUs(partner)
+	if err != nil {
+		return err
+	}
 	before, err := n.st.Note(note)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -246,24 +251,33 @@ func (n *Node) tellAgreements(ctx context.Context, partner protocol.TeamID) erro
 // retell tells every partner what it was not told yet, as after a crash.
 func (n *Node) retell(ctx context.Context) {
 	n.mu.RLock()
-	partners := map[protocol.TeamID]bool{}
-	for _, a := range n.book.Agreements(n.now()) {
-		partners[a.Partner] = true
-	}
+	partners := slices.Collect(maps.Keys(n.channelsKnown.pairs))
 	n.mu.RUnlock()
-	for p := range partners {
+	for _, p := range partners {
 		if err := n.tellAgreements(ctx, p); err != nil {
 			n.log.Warn("what was agreed was not told to the partner yet", "team", p.Short(), "err", err)
 		}
 	}
 }
 
+func toldNote(partner protocol.TeamID) string { return "told " + partner.String() }
+
 // maxCarriedBytes bounds the records of one statement.
 const maxCarriedBytes = 96 << 10
 
 // signedByUs returns the records of agreements with a partner that officers of this team signed, and the cut-offs of feeds to
 // the partner, with a digest over all of them.
-func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest protocol.Hash) {
+func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest protocol.Hash, err error) {
+	own, err := n.st.TeamRecords(n.team, nil)
+	if err != nil {
+		return nil, digest, err
+	}
+	var cutoffs []*protocol.Envelope
+	for _, raw := range own {
+		if e, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord); err == nil && e.Type == protocol.TypeCutoff {
+			cutoffs = append(cutoffs, e)
+		}
+	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	var ids [][]byte
@@ -284,14 +298,14 @@ func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest pro
 			}
 		}
 	}
-	for _, e := range n.book.PrivateCutoffs(n.team) {
+	for _, e := range cutoffs {
 		if c, err := protocol.Decode[protocol.Cutoff](e); err == nil {
 			if f, ok := n.channelsKnown.feeds[c.Feed]; ok && f.channel.Joins(partner) {
 				add(e)
 			}
 		}
 	}
-	return records, protocol.Sum("entente/v1/told", ids...)
+	return records, protocol.Sum("entente/v1/told", ids...), nil
 }
 
 func (n *Node) agreementView(a trust.AgreementInfo) AgreementView {
@@ -348,7 +362,7 @@ func (n *Node) keepTerms(ctx context.Context) error {
 		}
 		tag := a.Agreement.Channel(a.ID).Tag()
 		if n.pastKeeping(a) {
-			errs = append(errs, n.shred(ctx, tag))
+			errs = append(errs, n.shred(tag))
 			continue
 		}
 		p, err := n.st.PruneTag(ctx, tag, n.now().Add(-time.Duration(a.Keep)*24*time.Hour))
@@ -361,11 +375,11 @@ func (n *Node) keepTerms(ctx context.Context) error {
 }
 
 // shred gives up the key of a channel, after which nothing that was kept under it can be read, and removes it.
-func (n *Node) shred(ctx context.Context, tag protocol.Hash) error {
+func (n *Node) shred(tag protocol.Hash) error {
 	if n.ring.HasAudience(tag) {
 		if err := n.ring.DropAudience(tag); err != nil {
 			return err
 		}
 	}
-	return n.st.Forget(ctx, tag)
+	return n.st.Forget(tag)
 }

@@ -350,13 +350,13 @@ func (a *actor) says(aud protocol.Audience, seq uint64, prev protocol.Hash, text
 	if err != nil {
 		return store.Entry{}, err
 	}
-	p := &protocol.Parcel{Team: a.team, Node: st.Node, Feed: protocol.FeedOf(st.Node, aud), Seq: seq, Prev: prev,
+	p := &protocol.Parcel{Team: a.team, Node: st.Node, Feed: protocol.FeedOf(st.Node, protocol.Channel{}), Seq: seq, Prev: prev,
 		Class: protocol.Normal, Body: stEnv.Encode()}
 	env, err := protocol.Sign(p, a.key)
 	if err != nil {
 		return store.Entry{}, err
 	}
-	return store.Entry{Envelope: env, Parcel: p, StatementID: stEnv.ID(), Statement: st, Via: "bench",
+	return store.Entry{Tag: protocol.Channel{}.Tag(), Envelope: env, Parcel: p, StatementID: stEnv.ID(), Statement: st, Via: "bench",
 		Node: trust.NodeInfo{Team: a.team, Node: protocol.Node{Key: a.key.Public()}}}, nil
 }
 

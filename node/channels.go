@@ -11,7 +11,6 @@ import (
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/seal"
-	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -191,7 +190,7 @@ func (n *Node) newSealedFile(size uint64) (*sealedFile, error) {
 	if s.f, err = os.CreateTemp(dir, "sealed-*"); err != nil {
 		return nil, err
 	}
-	if s.w, err = seal.SealBlob(io.MultiWriter(s.f, s.sum), key.Recipient(), size); err != nil {
+	if s.w, err = seal.SealBlob(io.MultiWriter(s.f, s.sum), key, size); err != nil {
 		s.remove()
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,9 +19,12 @@ import (
 // actor is who the log says decided where no person did.
 const actor = "node"
 
+// auditOrigin names a team's disclosure log in its checkpoints.
+func auditOrigin(team protocol.TeamID) string { return "entente/" + team.String() }
+
 func (n *Node) openAudit() error {
 	dir, key := filepath.Join(n.cfg.Home, "audit"), n.ring.AuditKey()
-	origin := "entente/" + n.team.String()
+	origin := auditOrigin(n.cfg.Team)
 	log, err := audit.Open(dir, n.ring.Local(), key, origin, n.now)
 	if errors.Is(err, audit.ErrBroken) {
 		n.log.Error("the disclosure log was cut, changed or restored; it goes on, and says so", "err", err)
@@ -82,14 +86,16 @@ type AuditReport struct {
 
 // AuditVerify recomputes the whole disclosure log from its records.
 func (n *Node) AuditVerify() (AuditReport, error) {
-	r, err := n.audit.Verify()
-	out := AuditReport{Report: r, Key: audit.VerifierKey(n.audit.Origin(), n.ring.AuditKey().Public())}
+	key, err := audit.VerifierKey(auditOrigin(n.team), n.ring.AuditKey().Public().(ed25519.PublicKey))
 	if err != nil {
-		return out, err
+		return AuditReport{}, err
+	}
+	r, err := n.audit.Verify()
+	if err != nil {
+		return AuditReport{Report: r, Key: key}, err
 	}
 	cp, err := n.audit.Checkpoint()
-	out.Checkpoint = string(cp)
-	return out, err
+	return AuditReport{Report: r, Key: key, Checkpoint: string(cp)}, err
 }
 
 // AuditProve returns proofs, as text, of every decision that was logged about a message or agreement.

@@ -226,8 +226,8 @@ func (x exchange) WantedBlobs(p peer.ID, max int) ([]protocol.BlobRef, error) {
 	team, _ := x.n.peerState(p)
 	var out []protocol.BlobRef
 	seen := map[protocol.Hash]bool{}
-	err := x.n.st.WantedBlobs(func(ref protocol.BlobRef, tag protocol.Hash) bool {
-		if !seen[ref.Hash] && x.mayHaveBlob(team, ref.Hash, tag) {
+	err := x.n.st.WantedBlobs(func(ref protocol.BlobRef, _ protocol.Hash, tags []protocol.Hash) bool {
+		if !seen[ref.Hash] && x.mayHaveBlob(team, tags) {
 			seen[ref.Hash] = true
 			out = append(out, ref)
 		}
@@ -236,32 +236,22 @@ func (x exchange) WantedBlobs(p peer.ID, max int) ([]protocol.BlobRef, error) {
 	return out, err
 }
 
-// mayHaveBlob says whether a team may be given a blob, or know that this node wants it: one for the community as all of that,
-// another one if a statement that names it is the team's own or for it.
-func (x exchange) mayHaveBlob(team protocol.TeamID, hash, tag protocol.Hash) bool {
-	if tag == (protocol.Channel{}).Tag() {
-		return x.n.mayHave(team, protocol.Channel{})
-	}
-	may := false
-	err := x.n.st.BlobMessages(hash, func(m *store.Message) bool {
-		st := m.Statement
-		switch {
-		case m.Held != "":
-		case st.Author == x.n.team:
-			may = slices.ContainsFunc(x.n.channels(st), func(c protocol.Channel) bool { return team != x.n.team && c.Joins(team) && x.n.mayHave(team, c) })
-		case st.Author == team:
-			may = true
-		}
-		return !may
+// mayHaveBlob says whether a team may be given a blob, or know that this node wants it: if it may have what is in one of the
+// channels through which messages that name the blob came or went.
+func (x exchange) mayHaveBlob(team protocol.TeamID, tags []protocol.Hash) bool {
+	return slices.ContainsFunc(tags, func(tag protocol.Hash) bool {
+		x.n.mu.RLock()
+		c, ok := x.n.channelsKnown.tags[tag]
+		x.n.mu.RUnlock()
+		return ok && x.n.mayHave(team, c)
 	})
-	return err == nil && may
 }
 
 // OpenBlob implements catchup.Blobs.
 func (x exchange) OpenBlob(p peer.ID, hash protocol.Hash) (io.ReadSeekCloser, uint64, bool, error) {
 	team, _ := x.n.peerState(p)
-	tag, err := x.n.st.BlobTag(hash)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !x.mayHaveBlob(team, hash, tag) {
+	tags, err := x.n.st.BlobTags(hash)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !x.mayHaveBlob(team, tags) {
 		return nil, 0, false, nil
 	}
 	if err != nil {

@@ -150,10 +150,19 @@ func (n *Node) knowsAddress(a *protocol.Address) bool {
 	return ok && a.Expires <= uint64(max(info.AddrExpires.Unix(), 0)) && slices.Equal(info.Addrs, a.Addrs)
 }
 
+// private says whether a record is for one team alone: a cut-off of a feed between two teams.
+func private(e *protocol.Envelope) bool {
+	if e.Type != protocol.TypeCutoff {
+		return false
+	}
+	c, err := protocol.Decode[protocol.Cutoff](e)
+	return err != nil || c.Feed != communityFeed(c.Node)
+}
+
 // spreadable says whether colleagues may be told of the record: only of teams that this team vouches for to them.
 func (n *Node) spreadable(e *protocol.Envelope) bool {
 	team, err := trust.TeamOf(e)
-	if err != nil {
+	if err != nil || private(e) {
 		return false
 	}
 	n.mu.RLock()
@@ -325,6 +334,9 @@ func (n *Node) bundle(team protocol.TeamID) (*protocol.Bundle, error) {
 	b := &protocol.Bundle{Team: team}
 	size := 1 << 10
 	for _, r := range recs {
+		if e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord); err != nil || private(e) {
+			continue
+		}
 		if size += len(r) + 8; size > protocol.MaxBundle || len(b.Records) == protocol.MaxRecords {
 			break
 		}
@@ -382,6 +394,9 @@ func (n *Node) AddOwnRecords(es []*protocol.Envelope) error {
 		}
 		n.publishRecord(es[i])
 	}
+	if n.joined.Load() {
+		n.spawn(func() { n.retell(context.Background()) })
+	}
 	return n.signer.reconsider(n)
 }
 
@@ -423,7 +438,7 @@ func (n *Node) spreadTeam(id protocol.TeamID) {
 }
 
 func (n *Node) publishRecord(e *protocol.Envelope) {
-	if n.topic == nil {
+	if n.topic == nil || private(e) {
 		return
 	}
 	if err := n.topic.Publish(context.Background(), e.Encode(), false); err != nil {

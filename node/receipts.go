@@ -157,8 +157,15 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errKeeping, err)
 			}
+			if _, err := n.st.Message(id); errors.Is(err, store.ErrNotFound) {
+				if err := n.repeatControl(from); err != nil {
+					return err
+				}
+				continue
+			}
 			n.sealAgain(from, id)
-			r.Statement = id
+			keep = append(keep, r)
+			continue
 		}
 		m, err := n.st.Message(r.Statement)
 		if err != nil || m.Statement.Author != n.team || !slices.Contains(m.Statement.Audience.Teams, from) {
@@ -172,6 +179,20 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 	if len(keep) > 0 {
 		n.receipts.notify()
 	}
+	return nil
+}
+
+// repeatControl has everything said again that is for the program of a team, which could not open some of it.
+func (n *Node) repeatControl(team protocol.TeamID) error {
+	if err := errors.Join(n.st.PutNote(receiptNote, nil), n.st.PutNote(toldNote(team), nil)); err != nil {
+		return fmt.Errorf("%w: %w", errKeeping, err)
+	}
+	n.owe()
+	n.spawn(func() {
+		if err := n.tellAgreements(context.Background(), team); err != nil {
+			n.log.Warn("what was agreed was not told again yet", "team", team.Short(), "err", err)
+		}
+	})
 	return nil
 }
 
@@ -268,11 +289,12 @@ func (n *Node) Receipts(id protocol.Hash) ([]ReceiptView, error) {
 			if r.Team != team {
 				continue
 			}
-			v := ReceiptView{Team: team, TeamName: t.Name, State: r.State.String(), Person: r.Person, Rule: r.Rule, At: time.Unix(int64(r.Time), 0).UTC()}
+			w := r.Receipt
+			v := ReceiptView{Team: team, TeamName: t.Name, State: w.State.String(), Person: w.Person, Rule: w.Rule, At: time.Unix(int64(w.Time), 0).UTC()}
 			switch {
-			case r.State == protocol.Opened:
+			case w.State == protocol.Opened:
 				opened = append(opened, v)
-			case r.State == protocol.Stored || first.State != protocol.Stored.String():
+			case w.State == protocol.Stored || first.State != protocol.Stored.String():
 				first = v
 			}
 		}

@@ -109,7 +109,7 @@ func (s *signer) reconsider(n *Node) error {
 			q.Forked = q.Forked || err == nil && id != marks[f].Hash
 		}
 		if q.Held > q.Mark {
-			if q.Foreign, err = n.st.Foreign(f, ext.Max); err != nil {
+			if q.Foreign, err = n.cameFromPeer(f, ext.Max); err != nil {
 				return err
 			}
 		}
@@ -135,6 +135,33 @@ func (s *signer) fail(why string) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	s.failed, s.stopped = why, why
+}
+
+// cameFromPeer reports whether an entry of this node's own feeds was handed over by somebody else.
+func (n *Node) cameFromPeer(f protocol.FeedID, seq uint64) (foreign bool, err error) {
+	err = n.st.Range(f, seq, seq, false, func(_ uint64, raw []byte) bool {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+		if err != nil {
+			return false
+		}
+		p, err := protocol.Decode[protocol.Parcel](env)
+		if err != nil {
+			return false
+		}
+		if p.Sealed { // of what it sealed itself, a node knows what is inside
+			_, err := n.st.StatementOf(env.ID())
+			foreign = errors.Is(err, store.ErrNotFound)
+			return false
+		}
+		st, err := protocol.DecodeEnvelope(p.Body, protocol.MaxParcel)
+		if err != nil {
+			return false
+		}
+		m, err := n.st.Message(st.ID())
+		foreign = err == nil && m.Via != ""
+		return false
+	})
+	return foreign, err
 }
 
 // why returns why this node does not sign; "" if it does.
@@ -282,16 +309,21 @@ func (n *Node) appendAll(batch []*utterance) {
 		return
 	}
 	marks := map[protocol.FeedID]keyring.Mark{}
+	broken := map[protocol.FeedID]bool{} // what comes after an entry that was not kept is chained to nothing
 	for i, o := range out {
 		p, u := entries[i].Parcel, of[i]
 		switch {
+		case broken[p.Feed] && o.Err == nil && o.Verdict == trust.Accept:
+			s.fail("a message was kept though the one before it was not; this should not happen")
 		case o.Err != nil:
 			u.err = o.Err
 		case o.Verdict != trust.Accept:
 			u.err = fmt.Errorf("message %d was not kept: the store says %s", p.Seq, o.Verdict)
 		default:
 			marks[p.Feed] = keyring.Mark{Seq: p.Seq, Hash: entries[i].Envelope.ID()}
+			continue
 		}
+		broken[p.Feed] = true
 	}
 	if len(marks) == 0 {
 		return

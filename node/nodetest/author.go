@@ -62,7 +62,7 @@ func (a *Author) Parcel(st *protocol.Statement) ([]byte, protocol.Hash) {
 func (a *Author) Wraps(body []byte, change func(*protocol.Parcel)) *protocol.Envelope {
 	a.t.w.T.Helper()
 	k := a.Key.Public().ID()
-	p := &protocol.Parcel{Team: a.t.ID, Node: k, Feed: protocol.FeedOf(k, protocol.Audience{Kind: protocol.Community}),
+	p := &protocol.Parcel{Team: a.t.ID, Node: k, Feed: protocol.FeedOf(k, protocol.Channel{}),
 		Seq: a.seq + 1, Prev: a.prev, Class: protocol.Normal, Body: body}
 	if change != nil {
 		change(p)

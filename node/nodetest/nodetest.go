@@ -221,7 +221,7 @@ func (t *Team) feeds() (map[protocol.FeedID]uint64, error) {
 	for _, team := range ts {
 		for _, n := range team.Nodes {
 			if n.Feed.Held > 0 || n.Feed.Beyond > 0 {
-				m[protocol.FeedOf(n.KID, protocol.Audience{Kind: protocol.Community})] = n.Feed.Held
+				m[protocol.FeedOf(n.KID, protocol.Channel{})] = n.Feed.Held
 			}
 		}
 	}
