@@ -7,9 +7,11 @@ func init() {
 	allCommands = []command{
 		demoCmd, initCmd, runCmd, statusCmd,
 		introductionCmd, teamAddCmd, teamListCmd, teamShowCmd, teamVerifyCmd, teamBlockCmd, teamUnblockCmd, cardShowCmd, cardEditCmd,
-		sendCmd, correctCmd, inboxCmd, showCmd, searchCmd, watchCmd,
-		doctorCmd, fsckCmd, backupCmd, restoreCmd,
+		sendCmd, replyCmd, correctCmd, receiptsCmd, inboxCmd, showCmd, searchCmd, watchCmd,
+		agreeOfferCmd, agreeSignCmd, agreeListCmd, agreeShowCmd, agreeSuspendCmd, agreeResumeCmd, agreeEndCmd, agreeRenewCmd,
+		doctorCmd, fsckCmd, backupCmd, restoreCmd, exportCmd, importCmd, auditLogCmd, auditVerifyCmd, auditProveCmd,
 		officerListCmd, officerAddCmd, officerRemoveCmd,
+		operatorListCmd, operatorAddCmd, operatorRemoveCmd, operatorRotateCmd,
 		nodeListCmd, nodeRenewCmd, nodeReplaceCmd, nodeRevokeCmd,
 		rootShowCmd, rootRotateCmd, rootRecoverCmd, rootResealCmd,
 		versionCmd, completionCmd, helpCmd,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/entente-network/entente/node/control"
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 // completeTimeout bounds how long a shell waits for the names of teams.
@@ -109,8 +110,8 @@ func candidates(ctx context.Context, p *program, words []string) []string {
 		}
 	}
 	switch {
-	case c != nil && len(words) > 0 && takesTeam(words[len(words)-1]):
-		out = teamNames(ctx, p)
+	case c != nil && len(words) > 0 && flagWords[words[len(words)-1]] != nil:
+		out = flagWords[words[len(words)-1]](ctx, p)
 	case c != nil && strings.HasPrefix(last, "-"):
 		fs := newFlagSet(c)
 		p.globals(fs)
@@ -133,8 +134,34 @@ func candidates(ctx context.Context, p *program, words []string) []string {
 	return slices.Compact(out)
 }
 
-// takesTeam reports whether the value of the flag is a team.
-func takesTeam(flag string) bool { return flag == "--from" }
+// flagWords complete the values of flags, which mean the same in all commands.
+var flagWords = map[string]func(context.Context, *program) []string{
+	"--from":    teamNames,
+	"--for":     teamNames,
+	"--to":      audiences,
+	"--tlp":     labels,
+	"--tlp-max": labels,
+}
+
+func labels(context.Context, *program) []string {
+	var out []string
+	for _, l := range tlp.All() {
+		out = append(out, l.String())
+	}
+	return out
+}
+
+// audiences returns whom a message may be for.
+func audiences(ctx context.Context, p *program) []string {
+	out := []string{"community"}
+	for _, n := range teamNames(ctx, p) {
+		out = append(out, "team:"+n)
+	}
+	for _, id := range agreementIDs(ctx, p) {
+		out = append(out, "agreement:"+id)
+	}
+	return out
+}
 
 // teamNames returns the names of the teams that the running node knows; none if no node is running.
 func teamNames(ctx context.Context, p *program) []string {

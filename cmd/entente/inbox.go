@@ -2,20 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/term"
 
 	"github.com/entente-network/entente/node/control"
-	"github.com/entente-network/entente/protocol/content"
 	"github.com/entente-network/entente/protocol/tlp"
 )
 
@@ -108,11 +101,19 @@ func (l *messageList) print() {
 	}
 	short := shortIDs(ids)
 	var t table
-	t.add("ID", "RECEIVED", "FROM", "TLP", "TITLE")
+	t.add("ID", "RECEIVED", "FROM", "TLP", "TO", "TITLE")
 	for _, m := range l.ms {
-		t.add(short[m.ID.String()], stamp(m.Received), shorten(m.Author.Name, 30), m.TLP.String(), titleOf(m))
+		t.add(short[m.ID.String()], stamp(m.Received), shorten(m.Author.Name, 30), m.TLP.String(), shorten(audienceOf(m.Audience), 30), titleOf(m))
 	}
 	t.print(l.p.out)
+}
+
+// audienceOf returns what a list shows of an audience.
+func audienceOf(a control.Audience) string {
+	if a.Kind == "agreement" {
+		return "agreement with " + a.Name
+	}
+	return a.Name
 }
 
 // titleOf returns what a list shows of a message: marks for what one must know at once, and the title.
@@ -131,8 +132,10 @@ func titleOf(m control.Message) string {
 		b.WriteString("(arriving) ")
 	}
 	switch {
+	case m.Title == nil && m.Sealed:
+		b.WriteString("(for " + personNames(m.Persons) + " to open)")
 	case m.Title == nil:
-		b.WriteString("(opened by persons only)")
+		b.WriteString("(not shown)")
 	case *m.Title == "":
 		b.WriteString("(no title)")
 	default:
@@ -200,7 +203,8 @@ entente watch --json --after 1042`,
 							return err
 						}
 					} else {
-						p.out.linef("%s  %s  %s  TLP:%s  %s", m.ID.Short(), stamp(m.Received), shorten(plainLine(m.Author.Name), 30), m.TLP, plainLine(titleOf(m)))
+						p.out.linef("%s  %s  %s  TLP:%s  to %s  %s", m.ID.Short(), stamp(m.Received), shorten(plainLine(m.Author.Name), 30), m.TLP,
+							shorten(plainLine(audienceOf(m.Audience)), 30), plainLine(titleOf(m)))
 					}
 					return p.out.flush()
 				})
@@ -214,183 +218,4 @@ entente watch --json --after 1042`,
 			})
 		}
 	},
-}
-
-var showCmd = command{
-	name: "show", section: "Messages", args: "ID",
-	short: "one message whole",
-	long: `ID is the beginning of a message's id. Prints its header and its content, in plain words for known formats. With
---body, or -o FILE, the content's exact original bytes.`,
-	example: `entente show 3f2a9c1d7b
-entente show 3f2a9c1d7b --body > advisory.json
-entente show 3f2a9c1d7b -o advisory.json`,
-	setup: func(fs *flag.FlagSet, p *program) action {
-		body := fs.Bool("body", false, "write the content's exact original bytes to standard output")
-		out := fs.String("o", "", "write them to `FILE`, which must not be there yet")
-		return func(ctx context.Context, p *program, args []string) error {
-			if err := wantArgs(args, 1, 1, "the id of the message"); err != nil {
-				return err
-			}
-			return p.withNode(func(c *control.Client) error {
-				m, err := c.Message(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				switch {
-				case *out != "":
-					return writeFile(*out, 0o600, func(w io.Writer) error { return c.Body(ctx, m.ID, w) })
-				case *body:
-					return writeBody(ctx, p, c, m)
-				case p.json:
-					return p.out.object(m)
-				}
-				return showMessage(ctx, p, c, m)
-			})
-		}
-	},
-}
-
-// maxShown bounds the text that show prints of one message.
-const maxShown = 256 << 10
-
-// writeBody writes the exact bytes to standard output. To a terminal it writes only text that does nothing there.
-func writeBody(ctx context.Context, p *program, c *control.Client, m *control.Message) error {
-	w := p.out.writer()
-	if f, ok := p.stdout.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return c.Body(ctx, m.ID, w)
-	}
-	g := &terminalGuard{w: w}
-	if err := c.Body(ctx, m.ID, g); err != nil {
-		return err
-	}
-	return g.finish()
-}
-
-// terminalGuard refuses bytes that a terminal would act upon.
-type terminalGuard struct {
-	w    io.Writer
-	part []byte // of a character or line end that was cut
-}
-
-// errNotPlain says that content would do something to a terminal.
-var errNotPlain = withHint(errors.New("the content has bytes that could do something to your terminal"), "write it to a file: -o FILE")
-
-func (g *terminalGuard) Write(b []byte) (int, error) {
-	all := append(g.part, b...)
-	whole := len(all)
-	if whole > 0 && all[whole-1] == '\r' {
-		whole--
-	}
-	for i := 1; i < utf8.UTFMax && i <= len(all); i++ {
-		if utf8.RuneStart(all[len(all)-i]) {
-			if !utf8.FullRune(all[len(all)-i:]) {
-				whole = len(all) - i
-			}
-			break
-		}
-	}
-	text := string(all[:whole])
-	if t := strings.ReplaceAll(text, "\r\n", "\n"); plainText(t) != t {
-		return 0, errNotPlain
-	}
-	g.part = append([]byte(nil), all[whole:]...)
-	if _, err := io.WriteString(g.w, text); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// finish says whether all was written.
-func (g *terminalGuard) finish() error {
-	if len(g.part) > 0 {
-		return errNotPlain
-	}
-	return nil
-}
-
-func showMessage(ctx context.Context, p *program, c *control.Client, m *control.Message) error {
-	o := p.out
-	if m.Doubt != "" {
-		o.linef("doubtful   %s", plainLine(m.Doubt))
-	}
-	if m.Quarantined != "" {
-		o.linef("held back  %s", plainLine(m.Quarantined))
-	}
-	o.linef("TLP:%s", m.TLP)
-	o.linef("title      %s", plainLine(titleOf(*m)))
-	o.linef("from       %s (%s)", plainLine(m.Author.Name), m.Author.ID.Short())
-	o.linef("to         %s", plainLine(m.Audience.Name))
-	o.linef("created    %s", stamp(m.Created))
-	o.linef("received   %s", stamp(m.Received))
-	o.linef("id         %s", m.ID)
-	if m.Supersedes != nil {
-		o.linef("corrects   %s", m.Supersedes)
-	}
-	if m.SupersededBy != nil {
-		o.linef("corrected  by %s: read that one", m.SupersededBy)
-	}
-	o.linef("content    %s, %s%s", plainLine(m.Format), size(int64(m.Size)), inParens(m.File))
-	if m.Quarantined != "" {
-		return nil
-	}
-	if !m.Complete {
-		o.linef("           it has not arrived whole yet; the node is fetching it")
-		return nil
-	}
-	return showContent(ctx, p, c, m)
-}
-
-func inParens(s string) string {
-	if s == "" {
-		return ""
-	}
-	return " (" + plainLine(s) + ")"
-}
-
-// showContent prints what the content says: text as it is, of known structures the indicators by kind and the text in them.
-func showContent(ctx context.Context, p *program, c *control.Client, m *control.Message) error {
-	var head limited
-	head.max = maxShown
-	counts := map[content.Kind]int{}
-	pr, pw := io.Pipe()
-	go func() { pw.CloseWithError(c.Body(ctx, m.ID, io.MultiWriter(&head, pw))) }()
-	_, err := content.Read(pr, m.File, func(t content.Term) { counts[t.Kind]++ })
-	if err != nil {
-		// What this version cannot read is still the message; its first bytes are shown.
-		if _, derr := io.Copy(io.Discard, pr); derr != nil {
-			return derr
-		}
-	}
-	pr.Close()
-	var ks []string
-	for _, k := range []content.Kind{content.Address, content.Domain, content.URL, content.Hash, content.CVE, content.Email} {
-		if n := counts[k]; n > 0 {
-			ks = append(ks, fmt.Sprintf("%d %s", n, k))
-		}
-	}
-	if len(ks) > 0 {
-		p.out.linef("mentions   %s", strings.Join(ks, ", "))
-	}
-	if m.Format == string(content.Opaque) {
-		p.out.linef("\nNot text: take it out with entente show %s -o FILE", m.ID.Short())
-		return nil
-	}
-	p.out.linef("")
-	text := readable(m.Format, head.b)
-	p.out.linef("%s", strings.TrimRight(plainText(strings.ReplaceAll(text, "\r\n", "\n")), "\n"))
-	if m.Size > maxShown {
-		p.out.linef("\n… %s in all: take it out with entente show %s -o FILE", size(int64(m.Size)), m.ID.Short())
-	}
-	return nil
-}
-
-// limited keeps the first max bytes that are written to it.
-type limited struct {
-	b   []byte
-	max int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	l.b = append(l.b, p[:min(len(p), l.max-len(l.b))]...)
-	return len(p), nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,25 @@ type progress struct {
 	drawn    time.Time
 	tenth    int
 	wide     bool // something is on the line
+	bytes    bool // what is counted are bytes
+}
+
+// showsProgress is the size of a file, in bytes, from which on its way is shown.
+const showsProgress = 4 << 20
+
+// bytesProgress is progress for the bytes of a file.
+func (p *program) bytesProgress(what string, total int64) *progress {
+	g := p.progress(what, int(total))
+	g.bytes = true
+	return g
+}
+
+// count prints how many are meant.
+func (g *progress) count(n int) string {
+	if g.bytes {
+		return size(int64(n))
+	}
+	return strconv.Itoa(n)
 }
 
 func (p *program) progress(what string, total int) *progress {
@@ -40,7 +60,7 @@ func (g *progress) step(done int) {
 		}
 		if t := done * 10 / g.total; t > g.tenth {
 			g.tenth = t
-			fmt.Fprintf(g.w, "%s: %d of %d\n", g.what, done, g.total)
+			fmt.Fprintf(g.w, "%s: %s of %s\n", g.what, g.count(done), g.count(g.total))
 		}
 		return
 	}
@@ -49,7 +69,7 @@ func (g *progress) step(done int) {
 	}
 	g.drawn, g.wide = now, true
 	if g.total == 0 {
-		fmt.Fprintf(g.w, "\r\x1b[K%s: %d", g.what, done)
+		fmt.Fprintf(g.w, "\r\x1b[K%s: %s", g.what, g.count(done))
 		return
 	}
 	const width = 30
@@ -58,7 +78,7 @@ func (g *progress) step(done int) {
 	if spent := now.Sub(g.began); done > 0 && done < g.total && spent > 2*time.Second {
 		left = ", " + (spent * time.Duration(g.total-done) / time.Duration(done)).Round(time.Second).String() + " left"
 	}
-	fmt.Fprintf(g.w, "\r\x1b[K%s [%s%s] %d/%d%s", g.what, strings.Repeat("#", full), strings.Repeat(".", width-full), done, g.total, left)
+	fmt.Fprintf(g.w, "\r\x1b[K%s [%s%s] %s/%s%s", g.what, strings.Repeat("#", full), strings.Repeat(".", width-full), g.count(done), g.count(g.total), left)
 }
 
 // clear takes the bar off the line, so that something else can be printed; the next step draws it again.

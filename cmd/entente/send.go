@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/entente-network/entente/node/control"
-	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
 )
 
@@ -22,44 +22,87 @@ const maxStdin = 64 << 20
 
 var sendCmd = command{
 	name: "send", section: "Messages", args: "FILE…",
-	short: "publish files under their TLP label",
+	short: "send files under their TLP label, to exactly whom you name",
 	long: `Each file becomes a message, byte for byte; a folder stands for all files in it. - is standard input.
 
-Without --tlp the label is the file's own strictest marking; a file without one is refused. With --tlp the
-file's label may be tightened, never loosened. The audience is "community": the teams that yours knows as
-introduced or verified, for CLEAR and GREEN. Before anything is sent, the readers are shown.
+AUDIENCE is one of
+  community                the teams that yours knows as introduced or verified, for CLEAR and GREEN
+  team:TEAM[,TEAM…]        these teams and nobody else; RED goes to their operators
+  person:TEAM/NAME[,…]     these operators and nobody else; RED only
+  agreement:AGREEMENT      the other party of an agreement, named by its id or by the partner
 
-A file that is refused does not stop the others; the exit code is that of the worst.`,
+Without --tlp the label is the file's own strictest marking; a file without one is refused. With --tlp the
+file's label may be tightened, never loosened. --from-message names a message that this one is derived from:
+then it is at least as strict as that one.
+
+Before anything is sent you see who will be able to read it. On a terminal, what is stricter than GREEN waits
+for your yes. A file that is refused does not stop the others; the exit code is that of the worst.`,
 	example: `entente send advisory.json --to community
 entente send note.md --to community --tlp GREEN --urgent
-entente send reports/ --to community --dry-run`,
+entente send case.md --to agreement:CERT-OTHER
+entente send names.md --to "person:CERT-OTHER/Bo Example" --tlp RED --as Ada
+entente send reports/ --to team:CERT-OTHER,CERT-THIRD --dry-run`,
 	setup: func(fs *flag.FlagSet, p *program) action {
 		var d control.Draft
-		fs.StringVar(&d.To, "to", "", "`AUDIENCE`: community")
-		label := fs.String("tlp", "", "`LABEL`: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; never wider than the file's own")
-		fs.BoolVar(&d.Urgent, "urgent", false, "deliver before other messages")
-		fs.BoolVar(&d.DryRun, "dry-run", false, "say what would be sent and who could read it, and send nothing")
+		fs.StringVar(&d.To, "to", "", "`AUDIENCE`: community, team:TEAM, person:TEAM/NAME or agreement:AGREEMENT")
+		m := manner(fs, &d)
+		var from list
+		fs.Var(&from, "from-message", "it is derived from the message `ID`; may be repeated")
 		return func(ctx context.Context, p *program, args []string) error {
 			if err := wantArgs(args, 1, -1, "the file to send"); err != nil {
 				return err
 			}
 			if d.To == "" {
-				return usagef("--to is missing: whom is it for? --to community")
+				return usagef("--to is missing: whom is it for? --to community, or see: entente help send")
 			}
-			if *label != "" {
-				l, err := tlp.Parse(*label)
-				if err != nil {
-					return usagef("--tlp: %v", err)
-				}
-				d.Label = l
+			if err := m.label(&d); err != nil {
+				return err
 			}
 			files, err := expand(args)
 			if err != nil {
 				return err
 			}
-			return p.withNode(func(c *control.Client) error { return sendFiles(ctx, p, c, files, d) })
+			return p.withNode(func(c *control.Client) error {
+				for _, id := range from {
+					src, err := c.Message(ctx, id)
+					if err != nil {
+						return fmt.Errorf("--from-message: %w", err)
+					}
+					d.Sources = append(d.Sources, src.ID)
+				}
+				return sendFiles(ctx, p, c, files, d, m.yes)
+			})
 		}
 	},
+}
+
+// mannerFlags are the flags of all commands that send.
+type mannerFlags struct {
+	tlp string
+	yes bool
+}
+
+func manner(fs *flag.FlagSet, d *control.Draft) *mannerFlags {
+	var m mannerFlags
+	fs.StringVar(&m.tlp, "tlp", "", "`LABEL`: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; never wider than the file's own")
+	fs.BoolVar(&d.Urgent, "urgent", false, "deliver before other messages")
+	fs.StringVar(&d.As, "as", "", "of RED: your team's operator `NAME` can read it back")
+	fs.BoolVar(&d.DryRun, "dry-run", false, "say what would be sent and who could read it, and send nothing")
+	fs.BoolVar(&m.yes, "yes", false, "do not ask on the terminal")
+	return &m
+}
+
+// label reads --tlp.
+func (m *mannerFlags) label(d *control.Draft) error {
+	if m.tlp == "" {
+		return nil
+	}
+	l, err := tlp.Parse(m.tlp)
+	if err != nil {
+		return usagef("--tlp: %v", err)
+	}
+	d.Label = l
+	return nil
 }
 
 // expand replaces folders by the regular files in them, in order. Hidden files are left out.
@@ -100,21 +143,29 @@ func expand(args []string) ([]string, error) {
 }
 
 // sendFiles sends one message for each file. It goes on after a failure and returns the worst.
-func sendFiles(ctx context.Context, p *program, c *control.Client, files []string, d control.Draft) error {
-	if err := announce(ctx, p, c, d); err != nil {
+func sendFiles(ctx context.Context, p *program, c *control.Client, names []string, d control.Draft, yes bool) error {
+	files := make([]*outgoing, len(names))
+	for i, n := range names {
+		files[i] = &outgoing{name: n}
+	}
+	return sendOutgoing(ctx, p, c, files, d, yes)
+}
+
+func sendOutgoing(ctx context.Context, p *program, c *control.Client, files []*outgoing, d control.Draft, yes bool) error {
+	if err := announce(ctx, p, c, files, d, yes); err != nil {
 		return err
 	}
 	bar := p.progress("sending", len(files))
 	failed, worst := 0, exitDone
 	var failure error
-	for i, name := range files {
-		sent, err := sendFile(ctx, p, c, name, d)
+	for i, f := range files {
+		sent, err := f.send(ctx, p, c, d)
 		if ctx.Err() != nil {
 			bar.clear()
 			return &partial{fmt.Sprintf("interrupted after %d of %d files", i, len(files)), exitFailed}
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
+			err = fmt.Errorf("%s: %w", f.name, err)
 			if len(files) == 1 {
 				return err
 			}
@@ -126,7 +177,7 @@ func sendFiles(ctx context.Context, p *program, c *control.Client, files []strin
 			}
 		} else {
 			bar.clear()
-			if err := printSent(p, sent, name, len(files) == 1); err != nil {
+			if err := printSent(p, sent, f.name, len(files) == 1); err != nil {
 				return err
 			}
 		}
@@ -149,78 +200,77 @@ func severity(code int) int {
 	return slices.Index([]int{exitDone, exitUsage, exitRefused, exitFailed, exitNoNode}, code)
 }
 
-// announce shows who will be able to read, before anything is sent.
-func announce(ctx context.Context, p *program, c *control.Client, d control.Draft) error {
-	v, err := c.Preview(ctx, d)
+// An outgoing is one file to be sent. Standard input is held, because it is read several times.
+type outgoing struct {
+	name string // as given; - is standard input
+	held []byte
+}
+
+// open returns the file's bytes from their beginning, its base name and its size.
+func (f *outgoing) open(p *program) (content io.ReadSeekCloser, base string, n int64, err error) {
+	if f.name == "-" {
+		if f.held == nil {
+			if f.held, err = readAtMost(p.stdin, maxStdin); err != nil {
+				return nil, "", 0, withHint(err, "put it into a file")
+			}
+		}
+		return memoryFile{bytes.NewReader(f.held)}, "", int64(len(f.held)), nil
+	}
+	file, err := os.Open(f.name)
 	if err != nil {
-		return err
+		return nil, "", 0, err
 	}
-	if p.json {
-		return nil // programs get the readers with each result
+	fi, err := file.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errors.New("not a regular file")
 	}
-	teams := byTeam(v.Readers)
-	if len(teams) == 0 {
-		p.sayf("entente: nobody will be able to read this yet: no team of the audience is known")
-		return nil
+	if err != nil {
+		file.Close()
+		return nil, "", 0, err
 	}
-	p.sayf("entente: %s will be able to read this:", plural(len(teams), "team", "teams"))
-	const most = 20
-	for i, t := range teams {
-		if i == most && len(teams) > most+1 {
-			p.sayf("  … and %d more; all of them with --json or entente team list", len(teams)-most)
-			break
-		}
-		p.sayf("  %s (%s)", plainLine(t.name), plural(t.nodes, "node", "nodes"))
-	}
-	if v.Note != "" {
-		p.sayf("entente: %s", plainLine(v.Note))
-	}
-	return nil
+	return file, filepath.Base(f.name), fi.Size(), nil
 }
 
-type readerTeam struct {
-	name  string
-	nodes int
-}
+type memoryFile struct{ *bytes.Reader }
 
-// byTeam counts the nodes of each team that can read, in the order given.
-func byTeam(rs []control.Reader) []readerTeam {
-	var out []readerTeam
-	at := map[protocol.TeamID]int{}
-	for _, r := range rs {
-		i, ok := at[r.Team]
-		if !ok {
-			i = len(out)
-			at[r.Team] = i
-			out = append(out, readerTeam{name: r.Name})
-		}
-		out[i].nodes++
-	}
-	return out
-}
+func (memoryFile) Close() error { return nil }
 
-func sendFile(ctx context.Context, p *program, c *control.Client, name string, d control.Draft) (*control.Sent, error) {
-	if name == "-" {
-		b, err := readAtMost(p.stdin, maxStdin)
-		if err != nil {
-			return nil, withHint(err, "put it into a file")
-		}
-		return c.Send(ctx, d, bytes.NewReader(b))
-	}
-	f, err := os.Open(name)
+// send sends the file as one message, or with d.DryRun asks what would become of it.
+func (f *outgoing) send(ctx context.Context, p *program, c *control.Client, d control.Draft) (*control.Sent, error) {
+	r, base, n, err := f.open(p)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
+	defer r.Close()
+	d.Name = base
+	if d.DryRun || n < showsProgress {
+		return c.Send(ctx, d, r)
 	}
-	if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file")
+	bar := p.bytesProgress("sending "+plainLine(base), n)
+	defer bar.clear()
+	return c.Send(ctx, d, &countedReader{ReadSeeker: r, step: bar.step})
+}
+
+// countedReader tells how far its reader was read for the second time: the first is for the hash, and quick.
+type countedReader struct {
+	io.ReadSeeker
+	again bool
+	at    int64
+	step  func(int)
+}
+
+func (r *countedReader) Read(b []byte) (int, error) {
+	n, err := r.ReadSeeker.Read(b)
+	if r.at += int64(n); r.again {
+		r.step(int(r.at))
 	}
-	d.Name = filepath.Base(name)
-	return c.Send(ctx, d, f)
+	return n, err
+}
+
+func (r *countedReader) Seek(offset int64, whence int) (int64, error) {
+	at, err := r.ReadSeeker.Seek(offset, whence)
+	r.again, r.at = true, at
+	return at, err
 }
 
 func printSent(p *program, s *control.Sent, name string, alone bool) error {
@@ -244,38 +294,4 @@ func printSent(p *program, s *control.Sent, name string, alone bool) error {
 	}
 	p.out.linef("%s  %s  TLP:%s  to %s  %s", id, what, label, plainLine(s.Audience.Name), plainLine(name))
 	return p.out.flush()
-}
-
-var correctCmd = command{
-	name: "correct", section: "Messages", args: "ID FILE",
-	short: "replace a message of this team by a corrected one",
-	long: `The correction is a message of its own that names the one it replaces; whoever holds the old one sees that.
-It goes to the same audience, and its label may not be wider than the old one's.`,
-	example: `entente correct 3f2a9c1d7b advisory-v2.json`,
-	setup: func(fs *flag.FlagSet, p *program) action {
-		var d control.Draft
-		label := fs.String("tlp", "", "`LABEL`, if the file has none or a wider one")
-		fs.BoolVar(&d.Urgent, "urgent", false, "deliver before other messages")
-		fs.BoolVar(&d.DryRun, "dry-run", false, "say what would be sent and who could read it, and send nothing")
-		return func(ctx context.Context, p *program, args []string) error {
-			if err := wantArgs(args, 2, 2, "the id of the message, and the file"); err != nil {
-				return err
-			}
-			if *label != "" {
-				l, err := tlp.Parse(*label)
-				if err != nil {
-					return usagef("--tlp: %v", err)
-				}
-				d.Label = l
-			}
-			return p.withNode(func(c *control.Client) error {
-				m, err := c.Message(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				d.To, d.Supersedes = m.Audience.Kind, m.ID
-				return sendFiles(ctx, p, c, args[1:], d)
-			})
-		}
-	},
 }

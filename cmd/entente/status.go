@@ -49,6 +49,16 @@ func printStatus(p *program, s *control.Status) {
 	if s.CatchUp.Done < s.CatchUp.Total {
 		o.linef("catch-up   %d of %d messages", s.CatchUp.Done, s.CatchUp.Total)
 	}
+	if s.Agreed > 0 {
+		o.linef("agreements %d; see entente agree list", s.Agreed)
+	}
+	for _, b := range s.Outbox {
+		oldest := ""
+		if b.Oldest != nil {
+			oldest = ", the oldest since " + stampPtr(b.Oldest)
+		}
+		o.linef("outbox     %s for %s not known to have arrived%s", plural(int(b.Waiting), "message", "messages"), shorten(plainLine(b.Name), 40), oldest)
+	}
 	var t table
 	connected := 0
 	t.add("TEAM", "STATE", "NODE", "CONNECTED", "HELD", "LAST SEEN", "LAST ERROR")

@@ -200,7 +200,7 @@ func (s *Server) agreement(v node.AgreementView) Agreement {
 	a := v.Agreement
 	return Agreement{
 		ID: v.ID, Partner: TeamRef{ID: v.Partner, Name: v.PartnerName}, State: v.State.String(), Why: v.Why, TLPMax: a.Ceiling,
-		ValidFrom: unix(a.From), ValidUntil: unix(a.Until), Title: a.Title, SignedBySelf: v.SignedBySelf,
+		ValidFrom: unixTime(a.From), ValidUntil: unixTime(a.Until), Title: a.Title, SignedBySelf: v.SignedBySelf,
 		SignedByPartner: v.SignedByPartner, Offered: a.A == s.n.TeamID(), Mine: partyStatus(v.Mine), Theirs: partyStatus(v.Theirs),
 		Purposes: a.Purposes, Types: a.Types, Onward: a.Onward.String(), Receipts: a.Receipts.String(), KeepDays: a.Keep,
 		Policy: a.Policy, Prev: present(a.Prev), Record: v.Envelope.Encode(),
@@ -210,4 +210,4 @@ func (s *Server) agreement(v node.AgreementView) Agreement {
 // partyStatus names where a party has put an agreement; one that said nothing has it as signed.
 func partyStatus(p protocol.PartyStatus) string { return max(p, protocol.PartyOK).String() }
 
-func unix(s uint64) time.Time { return time.Unix(int64(s), 0).UTC() }
+func unixTime(s uint64) time.Time { return time.Unix(int64(s), 0).UTC() }

@@ -78,7 +78,7 @@ func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
 		var rs []AuditRecord
 		err := s.n.AuditLog(since, func(e *audit.Entry) bool {
 			if e.Index >= next {
-				rs = append(rs, auditRecord(e))
+				rs = append(rs, AuditRecordOf(e))
 			}
 			return len(rs) < page
 		})
@@ -99,7 +99,8 @@ func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func auditRecord(e *audit.Entry) AuditRecord {
+// AuditRecordOf gives a record of the log, as a proof shows one, the form of the interface.
+func AuditRecordOf(e *audit.Entry) AuditRecord {
 	a := AuditRecord{Index: e.Index, Erased: e.Erased, Time: whenPtr(e.Time), Actor: e.Actor, Action: e.Action, Object: present(e.Object),
 		Team: present(e.Team), Allowed: e.Allowed, Rule: e.Rule, Reason: e.Reason}
 	if e.Label.Valid() {

@@ -239,6 +239,8 @@ type Status struct {
 	Unlock    string       `json:"unlock"`  // where the unlock secret came from: file, credential, typed
 	LastN     uint64       `json:"last_n"`
 	CatchUp   CatchUp      `json:"catch_up"`
+	Outbox    []Outbox     `json:"outbox"`
+	Agreed    int          `json:"agreements"` // agreements known, ended ones included
 	Home      string       `json:"home"`
 	Version   string       `json:"version"`
 	Started   *time.Time   `json:"started,omitempty"`
