@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -43,8 +44,17 @@ func (l *Log) examine(text []byte, count uint64) error {
 	return err
 }
 
-// examineHead reads the header and the checkpoint.
+// examineHead reads the checkpoint and the header.
 func (l *Log) examineHead(text []byte, count uint64) error {
+	old, marked := bytes.CutPrefix(text, []byte(brokenMark))
+	cp, cpErr := parseCheckpoint(old, l.public)
+	if cpErr == nil {
+		if _, ok := generation(cp.origin, l.base); ok {
+			l.last = cp
+		} else {
+			cpErr = fmt.Errorf("the checkpoint is of the log %.80q", cp.origin)
+		}
+	}
 	slot := make([]byte, slotSize)
 	_, err := l.records.ReadAt(slot, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -55,18 +65,14 @@ func (l *Log) examineHead(text []byte, count uint64) error {
 		return broken("%v", err)
 	}
 	l.sealer.id = id
-	if text == nil {
+	switch {
+	case marked:
+		return broken("going on after a break was interrupted")
+	case text == nil:
 		return broken("there are %d records, but the checkpoint is missing", count)
-	}
-	cp, err := parseCheckpoint(text, l.public)
-	if err != nil {
-		return broken("%v", err)
-	}
-	if _, ok := generation(cp.origin, l.base); !ok {
-		return broken("the checkpoint is of the log %.80q", cp.origin)
-	}
-	l.last = cp
-	if count < cp.size {
+	case cpErr != nil:
+		return broken("%v", cpErr)
+	case count < cp.size:
 		return broken("the checkpoint counts %d records, the file holds %d: the files were cut, or restored from different times",
 			cp.size, count)
 	}

@@ -10,8 +10,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/entente-network/entente/protocol"
 )
 
 // Errors that callers tell apart.
@@ -201,7 +199,7 @@ func (l *Log) readCheckpoint() ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxCheckpoint+1))
+	return io.ReadAll(io.LimitReader(f, maxCheckpoint+int64(len(brokenMark))+1))
 }
 
 // create makes the files of a new log. It is new until it has a checkpoint.
@@ -228,48 +226,6 @@ func (l *Log) settle() error {
 	if l.last.size == l.size {
 		return nil
 	}
-	return l.writeCheckpoint()
-}
-
-// restart goes on after a break.
-func (l *Log) restart(actor, reason string) error {
-	number, err := l.folder.setAside()
-	if err != nil {
-		return err
-	}
-	given := l.last
-	if given == nil {
-		given = &checkpoint{}
-	}
-	gen, _ := generation(given.origin, l.base)
-	w, err := own(&Record{Time: l.now(), Actor: actor, Action: ActionBreak, Allowed: true, Rule: "broken",
-		Reason: fmt.Sprintf("%s: %v", reason, l.problem)})
-	if err != nil {
-		return err
-	}
-	w.Size, w.Root = given.size, protocol.Hash(given.root)
-	o, err := newOpening(w)
-	if err != nil {
-		return err
-	}
-	fresh := l.sealer.id == logID{}
-	if fresh {
-		rand.Read(l.sealer.id[:])
-	}
-	// The record of the break comes before anything that would make the log look whole.
-	if err := l.write([]*opening{o}); err != nil {
-		return err
-	}
-	if fresh {
-		if err := writeAt(l.records, l.sealer.header(), 0); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(truncate(l.records, slotAt(l.size)), syncFile(l.records), l.hashes.flush()); err != nil {
-		return err
-	}
-	l.last = &checkpoint{origin: originOf(l.base, max(gen+1, number))}
-	l.problem = nil
 	return l.writeCheckpoint()
 }
 

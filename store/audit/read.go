@@ -2,8 +2,10 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -158,6 +160,7 @@ func (v *verification) own(i uint64, w *wire) error {
 	switch w.Action {
 	case ActionBreak:
 		v.report.Breaks = append(v.report.Breaks, Entry{Index: i, Record: w.record()})
+		fallthrough
 	case ActionErase:
 		named, err := parseSpans(w.Erased, i)
 		if err != nil {
@@ -176,20 +179,31 @@ func (v *verification) own(i uint64, w *wire) error {
 // checkErased compares what is erased with what should be.
 func (v *verification) checkErased() {
 	v.report.Erased = v.erased.count()
+	unnamed, undone := v.compareErased()
+	if len(unnamed) > 0 {
+		v.fault = &Fault{unnamed[0].first, "it is erased, but no record says so"}
+	} else if len(undone) > 0 {
+		v.fault = &Fault{undone[0].first, "it should be erased"}
+	}
+}
+
+// compareErased returns what is erased without a record that names it, and what records name that is not erased.
+func (v *verification) compareErased() (unnamed, undone spans) {
 	for _, s := range v.erased {
 		for at := s.first; at < s.end(); {
 			end, ok := v.owed[at]
 			if !ok || end > s.end() {
-				v.fault = &Fault{at, "it is erased, but not by this log"}
-				return
+				unnamed.add(at)
+				at++
+				continue
 			}
 			delete(v.owed, at)
 			at = end
 		}
 	}
-	for first := range v.owed {
-		if v.fault == nil || first < v.fault.(*Fault).Index {
-			v.fault = &Fault{first, "it should be erased"}
-		}
+	for first, end := range v.owed {
+		undone = append(undone, span{first, end - first})
 	}
+	slices.SortFunc(undone, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	return unnamed, undone
 }
