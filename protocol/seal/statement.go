@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 
 	"filippo.io/age"
+	"filippo.io/age/tag"
+	"filippo.io/hpke"
 )
 
 // Limits of what [SealSmall] makes.
@@ -20,9 +23,11 @@ const (
 	maxSmallFile = MaxSmall + 128<<10
 )
 
-// SealSmall returns plain as a binary age file for 1 to [MaxTo] recipients. It hides the size of plain ([Pad]) and the number
-// of recipients: throw-away recipients, which nobody can be, bring it to a power of two, and the order is a random one. What
-// still shows is how many recipients have their key in hardware: their stanzas are of another type.
+// SealSmall returns plain as a binary age file for 1 to [MaxTo] recipients, each given once. It hides the size of plain ([Pad])
+// and the number of recipients: throw-away recipients, which nobody is, bring it to a power of two, and the order is a random one.
+//
+// What still shows: how many recipients have their key in hardware, if others have not, because their stanzas are of another type;
+// and to whoever knows such a recipient, that it is one, because age puts a tag there.
 func SealSmall(plain []byte, to ...Recipient) ([]byte, error) {
 	if len(to) == 0 || len(to) > MaxTo {
 		return nil, fmt.Errorf("sealing to %d recipients: want 1 to %d", len(to), MaxTo)
@@ -63,12 +68,12 @@ func hideCount(rs []age.Recipient) ([]age.Recipient, error) {
 		n *= 2
 	}
 	if n > len(rs) {
-		nobody, err := age.GenerateHybridIdentity()
+		nobody, err := throwAway(rs)
 		if err != nil {
 			return nil, err
 		}
 		for len(rs) < n {
-			rs = append(rs, nobody.Recipient())
+			rs = append(rs, nobody)
 		}
 	}
 	if n > 1 {
@@ -79,10 +84,27 @@ func hideCount(rs []age.Recipient) ([]age.Recipient, error) {
 	return rs, nil
 }
 
+// throwAway returns a recipient whose key nobody holds: one in hardware if all the others are, so that it looks as they do.
+func throwAway(rs []age.Recipient) (age.Recipient, error) {
+	soft := func(r age.Recipient) bool { _, hard := r.(*tag.Recipient); return !hard }
+	if slices.ContainsFunc(rs, soft) {
+		id, err := age.GenerateHybridIdentity()
+		if err != nil {
+			return nil, err
+		}
+		return id.Recipient(), nil
+	}
+	key, err := hpke.MLKEM768P256().GenerateKey()
+	if err != nil {
+		return nil, err
+	}
+	return tag.NewHybridRecipient(key.PublicKey().Bytes())
+}
+
 // OpenSmall returns the content of a file that [SealSmall] made, whole or not at all. At most [MaxTo] stanzas are looked at, and
 // a file with more is refused before any work on keys. The caller clears the content.
 //
-// Errors to tell apart: [ErrNotRecipient]; [ErrDamaged], also for padding that is not what [Pad] gives.
+// Errors to tell apart: [ErrNotRecipient]. Whatever else is wrong with a file is its maker's doing, and no other identity mends it.
 func OpenSmall(file []byte, ids ...Identity) ([]byte, error) {
 	as, err := identities(ids, MaxTo)
 	if err != nil {

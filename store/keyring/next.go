@@ -66,7 +66,9 @@ func (r *Ring) Prepare() (Prepared, error) {
 		if err := r.write(&rec, r.dir.replace); err != nil {
 			return Prepared{}, fmt.Errorf("keeping the node's next keys: %w", err)
 		}
-		r.rec = rec
+		if err := r.adopt(rec); err != nil {
+			return Prepared{}, err
+		}
 	}
 	return r.rec.Next.public()
 }

@@ -72,7 +72,7 @@ type Ring struct {
 	closed     bool
 	rec        nodeRecord
 	key        *protocol.PrivateKey
-	identities []seal.Identity // the present one, then the former ones, the newest first
+	identities []seal.Identity // the present one, then all others that open something
 	audiences  map[protocol.Hash]*seal.Cipher
 }
 

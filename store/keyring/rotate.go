@@ -16,18 +16,22 @@ type formerIdentity struct {
 	Replaced int64  `cbor:"2,keyasint,omitzero"` // in Unix seconds; 0: not known
 }
 
-// identities parses the present identity and the former ones, the newest first.
+// identities parses the present identity, the one that waits, for what others seal to it already, and the former ones, the newest
+// first.
 func (rec *nodeRecord) identities() ([]seal.Identity, error) {
-	id, err := seal.ParseIdentity(rec.Identity)
-	if err != nil {
-		return nil, err
+	secrets := []string{rec.Identity}
+	if rec.Next != nil {
+		secrets = append(secrets, rec.Next.Identity)
 	}
-	ids := []seal.Identity{id}
 	for _, f := range slices.Backward(rec.Identities) {
-		if id, err = seal.ParseIdentity(f.Identity); err != nil {
+		secrets = append(secrets, f.Identity)
+	}
+	ids := make([]seal.Identity, len(secrets))
+	for i, s := range secrets {
+		var err error
+		if ids[i], err = seal.ParseIdentity(s); err != nil {
 			return nil, err
 		}
-		ids = append(ids, id)
 	}
 	return ids, nil
 }
@@ -50,17 +54,33 @@ func (r *Ring) Recipient() string {
 	return r.identities[0].Recipient().String()
 }
 
-// Unseal returns a reader of what was sealed to this node's recipient, the present one or a former one that was not destroyed.
-// See package seal on reading a stream.
-func (r *Ring) Unseal(sealed io.Reader) (io.Reader, error) { return seal.Open(sealed, r.openers()...) }
+// Unseal returns a reader of what was sealed to this node's recipient: the present one, one that waits ([Ring.Prepare]), or a
+// former one that was not destroyed. See package seal on reading a stream.
+func (r *Ring) Unseal(sealed io.Reader) (io.Reader, error) {
+	ids, err := r.openers()
+	if err != nil {
+		return nil, err
+	}
+	return seal.Open(sealed, ids...)
+}
 
-// UnsealSmall returns the content of a file of seal.SealSmall, opened as by [Ring.Unseal]. The errors are those of seal.OpenSmall.
-func (r *Ring) UnsealSmall(file []byte) ([]byte, error) { return seal.OpenSmall(file, r.openers()...) }
+// UnsealSmall returns the content of a file of seal.SealSmall, opened as by [Ring.Unseal]. The errors are those of seal.OpenSmall,
+// and ErrClosed.
+func (r *Ring) UnsealSmall(file []byte) ([]byte, error) {
+	ids, err := r.openers()
+	if err != nil {
+		return nil, err
+	}
+	return seal.OpenSmall(file, ids...)
+}
 
-func (r *Ring) openers() []seal.Identity {
+func (r *Ring) openers() ([]seal.Identity, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.identities // never written to, only replaced
+	if r.closed {
+		return nil, ErrClosed
+	}
+	return r.identities, nil // never written to, only replaced
 }
 
 // Rotate makes a new age identity for what is sealed to the node from now on, and returns its recipient. It is in use when the
