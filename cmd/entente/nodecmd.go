@@ -179,15 +179,17 @@ func replaceNode(ctx context.Context, p *program, c *control.Client, officer, wh
 		return err
 	}
 	es := []*protocol.Envelope{e}
-	if len(r.Cutoff) > 0 && old >= 0 {
-		var cut protocol.Cutoff
-		if err := protocol.Unmarshal(r.Cutoff, &cut); err != nil {
+	if old >= 0 {
+		cuts, err := control.Cutoffs(append([][]byte{r.Cutoff}, r.Private...))
+		if err != nil {
 			return err
 		}
-		if e, err = protocol.Sign(&cut, key); err != nil {
-			return err
+		for _, cut := range cuts {
+			if e, err = protocol.Sign(cut, key); err != nil {
+				return err
+			}
+			es = append(es, e)
 		}
-		es = append(es, e)
 	}
 	if err := c.AddOwn(ctx, es...); err != nil {
 		return withHint(err, "the node keeps its present keys: run entente node replace again")
@@ -251,13 +253,9 @@ func revokeNode(ctx context.Context, p *program, c *control.Client, name, office
 	}
 	m.Nodes = slices.Delete(m.Nodes, i, i+1)
 	m.Revoked = append(m.Revoked, protocol.Revoked{Node: gone, At: cer.unix(), Why: why})
-	raw, err := c.CutoffDraft(ctx, gone.Key.ID())
+	cuts, err := c.CutoffDrafts(ctx, gone.Key.ID())
 	if err != nil {
 		return err
-	}
-	var cuts []*protocol.Cutoff
-	if raw != nil {
-		cuts = append(cuts, raw)
 	}
 	return cer.publishManifest(ctx, c, m, cuts, officer)
 }
