@@ -34,8 +34,10 @@ func checkAdd(t *testing.T, base *Book, e *protocol.Envelope) {
 		t.Fatalf("refused (%v), and changed something", err)
 	case err == nil && !added && b.Digest(of) != before:
 		t.Fatal("passed over, and changed something")
-	case added && !slices.Contains(b.RecordIDs(of), e.ID()):
+	case added && !slices.Contains(b.teams[of].recordIDs(true), e.ID()):
 		t.Fatal("added, and not there")
+	case added && slices.Contains(b.RecordIDs(of), e.ID()) == Private(e):
+		t.Fatalf("private %v, and may spread all the same, or not", Private(e))
 	case added:
 		if again, _, err := b.Add(e, now); again || err != nil {
 			t.Fatalf("the second time: added %v, %v", again, err)

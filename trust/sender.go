@@ -67,7 +67,9 @@ func MayDerive(sources []*protocol.Statement, aud protocol.Audience, self protoc
 		}
 		strangers := len(aud.Persons) == 0
 		for _, p := range aud.Persons {
-			strangers = strangers || p.Team != s.Author && !slices.Contains(s.Audience.Persons, p)
+			strangers = strangers || p.Team != s.Author && !slices.ContainsFunc(s.Audience.Persons, func(o protocol.Person) bool {
+				return o.Team == p.Team && o.Name == p.Name // whose key may have changed since
+			})
 		}
 		if strangers {
 			return Decision{Rule: "source-persons", Reason: "a message that it is derived from is TLP:RED, and was not for all persons who " +

@@ -72,7 +72,7 @@ func TestStoryOfTheStolenNode(t *testing.T) {
 	b, ts := community(t, "self", "CERT-X")
 	x := ts[1]
 	stolen := x.Node.Public().ID()
-	feed := protocol.FeedOf(stolen, protocol.Audience{Kind: protocol.Community})
+	feed := protocol.FeedOf(stolen, protocol.Channel{})
 	info, _ := b.NodeOf(x.ID, stolen)
 	honest := chain(info, feed, 1, protocol.Hash{}, 4, "")
 	evil := chain(info, feed, 5, honest[3].id, 7, "thief")
@@ -177,7 +177,7 @@ func TestStoryOfTheWrongFingerprint(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	act(b, ActBlocked, forged)
-	if may(b, forged, now) || len(b.CommunityTeams(now)) != 0 {
+	if may(b, forged, now) || len(communityTeams(b)) != 0 {
 		t.Error("the forged team is still believed")
 	}
 	if _, err := b.CheckIntroduction(real.Records(), real.ID, now); err != nil {

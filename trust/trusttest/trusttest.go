@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 // A Team is a team with all of its private keys. Its methods move it forward and return the record that says so; each fails
@@ -241,4 +242,42 @@ func (t *Team) Cutoff(node protocol.KID, feed protocol.FeedID, last uint64, hash
 func (t *Team) Sign(r protocol.Record) *protocol.Envelope {
 	t.tb.Helper()
 	return t.sign(r, t.Officer)
+}
+
+// Recipient signs the recipient that Node names for itself.
+func (t *Team) Recipient(seq uint64, recipient string) *protocol.Envelope {
+	t.tb.Helper()
+	return t.sign(&protocol.NodeRecipient{Team: t.ID, Node: t.Node.Public().ID(), Seq: seq, Recipient: recipient, Issued: t.unix()}, t.Node)
+}
+
+// Offer signs an agreement with the partner, valid for a year from now, up to AMBER+STRICT, after edit.
+func (t *Team) Offer(partner *Team, edit func(*protocol.Agreement)) *protocol.Envelope {
+	t.tb.Helper()
+	a := &protocol.Agreement{A: t.ID, B: partner.ID, RootA: t.RootEnv.ID(), RootB: partner.RootEnv.ID(), Ceiling: tlp.AmberStrict,
+		Policy: protocol.DefaultIEP(), Onward: protocol.OnwardConstituents, Receipts: protocol.ReceiptsStored, From: t.unix(),
+		Until: t.unix() + 365*86400, Issued: t.unix()}
+	if _, err := rand.Read(a.Salt[:]); err != nil {
+		t.tb.Fatal(err)
+	}
+	if edit != nil {
+		edit(a)
+	}
+	return t.sign(a, t.Officer)
+}
+
+// Countersign returns the same record, signed by this team's officer beside who signed before.
+func (t *Team) Countersign(e *protocol.Envelope) *protocol.Envelope {
+	t.tb.Helper()
+	c := *e
+	if err := c.AddSignature(t.Officer); err != nil {
+		t.tb.Fatal(err)
+	}
+	return &c
+}
+
+// Word signs where this party puts an agreement.
+func (t *Team) Word(agreement protocol.Hash, counter uint64, s protocol.PartyStatus) *protocol.Envelope {
+	t.tb.Helper()
+	return t.sign(&protocol.AgreementStatus{Agreement: agreement, Party: t.ID, Root: t.RootEnv.ID(), Counter: counter, Status: s,
+		Time: t.unix()}, t.Officer)
 }
