@@ -2,8 +2,12 @@ package protocol
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 func FuzzDecodeEnvelope(f *testing.F) {
@@ -62,6 +66,16 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i uint8, data []byte) {
 		typ := types[int(i)%len(types)]
 		agree(t, strings.TrimPrefix(string(typ), "entente/v1/"), data)
+		r, err := decodeAny(&Envelope{Type: typ, Payload: data})
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("%s %x: error %v does not wrap ErrMalformed", typ, data, err)
+			}
+			return
+		}
+		if _, err := Sign(r, nodeKey); err != nil && len(data) < MaxStatement-1024 {
+			t.Fatalf("%s %x: decoded, but not signed: %v", typ, data, err)
+		}
 	})
 }
 
@@ -139,5 +153,77 @@ func FuzzParcel(f *testing.F) {
 			t.Fatalf("opened a statement that is not the parcel's: %x", data)
 		}
 		agree(t, "statement", env.Payload)
+	})
+}
+
+// FuzzSealed is the way of what a node opened: the parcel's signature and the ciphertext were checked, what is inside may be
+// anything. Whatever opens is for both ends of the channel, and of the author.
+func FuzzSealed(f *testing.F) {
+	all := channels()
+	for _, v := range vectors() {
+		if v.form == "statement in sealed parcel" {
+			f.Add(uint8(slices.Index(all, v.channel)), v.data, v.inner)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, data, inner []byte) {
+		c := all[int(i)%len(all)]
+		e, err := DecodeEnvelope(data, MaxParcel)
+		if err != nil {
+			return
+		}
+		p, err := Decode[Parcel](e)
+		if err != nil {
+			return
+		}
+		env, st, err := p.OpenSealed(nodeKey.Public(), inner, c)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrSignature) {
+				t.Fatalf("error %v wraps neither ErrMalformed nor ErrSignature", err)
+			}
+			return
+		}
+		if !bytes.Equal(env.Encode(), inner) || st.Author != p.Team || st.Node != p.Node || !p.Sealed || c.IsCommunity() {
+			t.Fatalf("opened a statement that is not the parcel's: %x %x", data, inner)
+		}
+		if !c.Joins(st.Author) || !slices.Contains(st.Audience.Teams, c.Other(st.Author)) || st.Audience.Agreement != c.Agreement() {
+			t.Fatalf("opened a statement that is not for the channel: %x %x", data, inner)
+		}
+		if red := st.Label == tlp.Red; red != (len(st.Content) > 0) || red && (st.Title != "" || len(st.Body.Inline) > 0) {
+			t.Fatalf("opened RED that nodes can read: %x", inner)
+		}
+		if (p.Blob == nil) != (st.Outside() == nil) || p.Blob != nil && *p.Blob != *st.Outside() {
+			t.Fatalf("opened a statement with another blob: %x %x", data, inner)
+		}
+		agree(t, "statement", env.Payload)
+	})
+}
+
+// FuzzContent reads what persons were sent.
+func FuzzContent(f *testing.F) {
+	st := exampleRed()
+	for _, v := range vectors() {
+		if v.form == "content in statement" {
+			f.Add(v.inner)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		agree(t, "content", data)
+		c, err := DecodeContent(data, st)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("error %v does not wrap ErrMalformed", err)
+			}
+			return
+		}
+		if c.Context != st.Context() || c.Body.External() || c.Body.Key != "" {
+			t.Fatalf("content that is not the statement's: %x", data)
+		}
+		again, err := c.Encode() // without extensions
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := DecodeContent(again, st); err != nil || !bytes.Equal(must(Marshal(back)), again) {
+			t.Fatalf("content %x does not survive: %v", data, err)
+		}
 	})
 }

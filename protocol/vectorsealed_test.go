@@ -324,6 +324,8 @@ func contentVectors() []vector {
 	bad("context-zero", "P-112", "no context", func(c *Content) { c.Context = Hash{} })
 	add(malformed, "no-context", "P-11", "content without its context", st, refEncode(without(tree(good), 1)), nodeKey)
 	add(malformed, "title-empty", "P-13", "an empty title spelled out", st, refEncode(with(tree(good), 2, "")), nodeKey)
+	add(valid, "extension", "P-93", "content with an extension that no reader knows", st, refEncode(with(tree(good), 900, "x")), nodeKey)
+	add(malformed, "critical", "P-95", "content with an extension that a reader must know", st, refEncode(with(tree(good), 1000, "x")), nodeKey)
 	add(malformed, "padded", "P-7", "content with its padding", st, append(slices.Clone(plain), 0x80, 0, 0), nodeKey)
 	add(malformed, "empty", "P-8", "no content", st, nil, nodeKey)
 	return vs
