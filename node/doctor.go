@@ -2,8 +2,12 @@ package node
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -38,7 +42,7 @@ func (n *Node) Doctor(team string) ([]Finding, error) {
 			return nil, err
 		}
 		n.examine(t, add)
-		return fs, nil
+		return fs, n.examineExchange(t.ID, s, add)
 	}
 	if s.Stopped != "" {
 		add(Bad, "this node does not sign: "+s.Stopped, "when it has caught up with the others, certify a new node key: entente node replace")
@@ -73,6 +77,9 @@ func (n *Node) Doctor(team string) ([]Finding, error) {
 	}
 	for _, t := range s.Others {
 		n.examine(t, add)
+		if err := n.examineExchange(t.ID, s, add); err != nil {
+			return nil, err
+		}
 	}
 	if len(fs) == 0 {
 		add(OK, "everything is in order", "")
@@ -129,6 +136,55 @@ func (n *Node) examine(t TeamInfo, add func(Level, string, string)) {
 	if connected {
 		add(OK, t.Name+" is connected", "")
 	}
+}
+
+// agreementSoon is how long before its end doctor speaks of an agreement.
+const agreementSoon = 90 * 24 * time.Hour
+
+// examineExchange says what stands between this team and another in what they send to each other alone.
+func (n *Node) examineExchange(team protocol.TeamID, s Status, add func(Level, string, string)) error {
+	for _, o := range s.Outbox {
+		if o.Team != team {
+			continue
+		}
+		if waits := o.Waiting - o.Held; waits > 0 {
+			add(Warn, fmt.Sprintf("%d messages for %s are not known to have arrived, the oldest of %s", waits, o.TeamName, o.Oldest.Format(time.RFC3339)),
+				"they are handed over as soon as a node of the team is connected")
+		}
+		if o.Held > 0 {
+			add(Warn, fmt.Sprintf("%d messages for %s arrived and are held back there", o.Held, o.TeamName), "entente receipts ID says by which rule")
+		}
+	}
+	held := map[string]int{}
+	if err := n.st.Held(func(m *store.Message) bool {
+		if m.Statement.Author == team {
+			held[n.view(m).Quarantined]++
+		}
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, why := range slices.Sorted(maps.Keys(held)) {
+		add(Warn, fmt.Sprintf("%d messages of the team are held back: %s", held[why], why), "they are shown as soon as that has changed")
+	}
+	for _, a := range n.Agreements() {
+		if a.Partner != team {
+			continue
+		}
+		left := time.Unix(int64(a.Until), 0).Sub(n.now())
+		name := fmt.Sprintf("agreement %s with %s", a.ID.Short(), a.PartnerName)
+		switch {
+		case a.State == trust.Offered && !a.SignedBySelf:
+			add(Warn, name+" was offered and waits for this team's signature", "read it with entente agree show, then entente agree sign")
+		case a.State == trust.Offered:
+			add(Warn, name+" is not in effect: "+a.Why, "")
+		case a.State == trust.Suspended, a.State == trust.HeldState, a.State == trust.Waiting:
+			add(Warn, fmt.Sprintf("%s is %s: %s", name, a.State, a.Why), "")
+		case a.State == trust.Active && left < agreementSoon:
+			add(Warn, fmt.Sprintf("%s ends in %d days", name, int(left.Hours()/24)), "renew it: entente agree renew")
+		}
+	}
+	return nil
 }
 
 func reachHint(v NodeView) string {

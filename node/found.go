@@ -243,6 +243,8 @@ type Replacement struct {
 	Node   protocol.Node
 	Old    protocol.KID
 	Cutoff *protocol.Cutoff // nil: the old key never spoke
+	// Private are the cut-offs of the old key's feeds for single teams, of which only those teams are told.
+	Private []*protocol.Cutoff
 }
 
 // ReplaceNode makes new keys for this node, which must not be on the network: it uses them from the next start on, once an
@@ -257,6 +259,9 @@ func (n *Node) ReplaceNode() (*Replacement, error) {
 	}
 	r := &Replacement{Old: n.kid}
 	if r.Cutoff, err = n.CutoffDraft(n.kid); err != nil {
+		return nil, err
+	}
+	if r.Private, err = n.PrivateCutoffs(n.kid); err != nil {
 		return nil, err
 	}
 	if err := n.ring.ReplaceNode(); err != nil {
@@ -288,4 +293,20 @@ func (n *Node) CutoffDraft(k protocol.KID) (*protocol.Cutoff, error) {
 		c.LastSeq, c.LastHash = ext.Next-1, ext.Head
 	}
 	return c, nil
+}
+
+// PrivateCutoffs returns the cut-offs, not yet signed, by which everything stands that this store holds of what a node of this
+// team said to single teams.
+func (n *Node) PrivateCutoffs(k protocol.KID) ([]*protocol.Cutoff, error) {
+	all, err := n.st.Extents()
+	if err != nil {
+		return nil, err
+	}
+	var out []*protocol.Cutoff
+	for _, e := range all {
+		if e.Node == k && e.Feed != communityFeed(k) && e.Next > 1 {
+			out = append(out, &protocol.Cutoff{Team: n.team, Node: k, Feed: e.Feed, LastSeq: e.Next - 1, LastHash: e.Head, Issued: uint64(n.now().Unix())})
+		}
+	}
+	return out, nil
 }

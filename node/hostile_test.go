@@ -99,7 +99,7 @@ func TestHostileParcels(t *testing.T) {
 			}
 			return m.Wraps(e.Encode(), func(p *protocol.Parcel) {
 				p.Team, p.Node = st.Author, st.Node
-				p.Feed = protocol.FeedOf(st.Node, protocol.Audience{Kind: protocol.Community})
+				p.Feed = protocol.FeedOf(st.Node, protocol.Channel{})
 			}).Encode()
 		}},
 		{"a parcel in another feed", func(de *nodetest.Team, m *nodetest.Peer) []byte {
@@ -108,7 +108,7 @@ func TestHostileParcels(t *testing.T) {
 				t.Fatal(err)
 			}
 			return m.Wraps(e.Encode(), func(p *protocol.Parcel) {
-				p.Feed = protocol.FeedOf(de.Stolen().Key.Public().ID(), protocol.Audience{Kind: protocol.Community})
+				p.Feed = protocol.FeedOf(de.Stolen().Key.Public().ID(), protocol.Channel{})
 			}).Encode()
 		}},
 		{"a parcel whose body is no statement", func(_ *nodetest.Team, m *nodetest.Peer) []byte {
@@ -263,7 +263,7 @@ func TestHostileHeads(t *testing.T) {
 		at.Holds(id)
 		st := m.Statement("")
 		e, err := protocol.Sign(&protocol.Heads{Team: st.Author, Node: st.Node, N: uint64(time.Now().UnixMilli()), Time: uint64(time.Now().Unix()),
-			Feeds: []protocol.Head{{Feed: protocol.FeedOf(st.Node, st.Audience), First: 1, Seq: 1e12, Hash: protocol.Hash(id)}}}, m.Key)
+			Feeds: []protocol.Head{{Feed: protocol.FeedOf(st.Node, protocol.Channel{}), First: 1, Seq: 1e12, Hash: protocol.Hash(id)}}}, m.Key)
 		if err != nil {
 			t.Fatal(err)
 		}

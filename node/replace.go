@@ -19,6 +19,9 @@ func (n *Node) PrepareNode() (*Replacement, error) {
 	if r.Cutoff, err = n.CutoffDraft(n.kid); err != nil {
 		return nil, err
 	}
+	if r.Private, err = n.PrivateCutoffs(n.kid); err != nil {
+		return nil, err
+	}
 	next, err := n.ring.Prepare()
 	if err != nil {
 		return nil, err

@@ -388,6 +388,7 @@ type Status struct {
 	Stopped   string // why this node does not sign; "" if it does
 	Store     store.Stats
 	CatchUp   Progress
+	Outbox    []OutboxView
 	Others    []TeamInfo
 }
 
@@ -401,6 +402,9 @@ func (n *Node) Status() (Status, error) {
 		}
 	}
 	ts, err := n.Teams()
+	if err == nil {
+		s.Outbox, err = n.Outbox()
+	}
 	if err != nil {
 		return s, err
 	}

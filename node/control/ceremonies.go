@@ -62,6 +62,13 @@ func (s *Server) replaceNode(w http.ResponseWriter, r *http.Request) error {
 	if out.Cutoff, err = cutoff(v.Cutoff); err != nil {
 		return err
 	}
+	for _, c := range v.Private {
+		b, err := cutoff(c)
+		if err != nil {
+			return err
+		}
+		out.Private = append(out.Private, b)
+	}
 	return writeJSON(w, out)
 }
 
@@ -81,11 +88,19 @@ func (s *Server) cutoffDraft(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, err := cutoff(c)
+	private, err := s.n.PrivateCutoffs(kid)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, rawRecords{Records: [][]byte{b}})
+	var out rawRecords
+	for _, c := range append([]*protocol.Cutoff{c}, private...) {
+		b, err := cutoff(c)
+		if err != nil {
+			return err
+		}
+		out.Records = append(out.Records, b)
+	}
+	return writeJSON(w, out)
 }
 
 func (s *Server) attestations(w http.ResponseWriter, r *http.Request) error {

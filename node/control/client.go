@@ -124,15 +124,30 @@ type rawRecords struct {
 	Records [][]byte `json:"records"`
 }
 
-// CutoffDraft returns the cut-off, not yet signed, by which stands what this node holds of another node of its team; nil if
-// that never spoke.
-func (c *Client) CutoffDraft(ctx context.Context, node protocol.KID) (*protocol.Cutoff, error) {
+// CutoffDrafts returns the cut-offs, not yet signed, by which stands what this node holds of another node of its team: one of
+// what it said to the community, and one for each team to which it spoke alone. There is none if it never spoke.
+func (c *Client) CutoffDrafts(ctx context.Context, node protocol.KID) ([]*protocol.Cutoff, error) {
 	raw, err := get[rawRecords](ctx, c, "/v1/node/"+node.String()+"/cutoff", nil)
-	if err != nil || len(raw.Records) == 0 || len(raw.Records[0]) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	var cut protocol.Cutoff
-	return &cut, protocol.Unmarshal(raw.Records[0], &cut)
+	return Cutoffs(raw.Records)
+}
+
+// Cutoffs reads the wire form of cut-offs that are not signed yet.
+func Cutoffs(raws [][]byte) ([]*protocol.Cutoff, error) {
+	var out []*protocol.Cutoff
+	for _, b := range raws {
+		if len(b) == 0 {
+			continue
+		}
+		var c protocol.Cutoff
+		if err := protocol.Unmarshal(b, &c); err != nil {
+			return nil, err
+		}
+		out = append(out, &c)
+	}
+	return out, nil
 }
 
 // OwnAttestations returns what this team attests of others.

@@ -262,6 +262,8 @@ type Replacement struct {
 	Node   []byte       `json:"node"`
 	Old    protocol.KID `json:"old"`
 	Cutoff []byte       `json:"cutoff,omitempty"`
+	// Private are cut-offs of feeds for single teams.
+	Private [][]byte `json:"private,omitempty"`
 }
 
 // A Finding is one thing that doctor has to say. Level is ok, warn or bad.
