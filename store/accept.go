@@ -24,13 +24,14 @@ type acceptRequest struct {
 	left     int // entries without an outcome; owned by the writer
 	done     chan struct{}
 	feed     protocol.FeedID
+	full     error // there is no room for all entries, which are of this node
 }
 
 // Accept takes entries in, in their order, and returns once they are on the disk. What it returns for an entry stands for it
 // alone; the error is for a call of which nothing was stored: ErrFull, ErrClosed, ErrBroken, or, if it hits all entries,
 // ErrQuota. The caller has verified signatures and asked trust.Decide.
 //
-// The entries of one call are on the disk together or not at all, as long as they fit one transaction: 500 KB of them do.
+// The entries of one call are on the disk together or not at all, as long as they fit one transaction: 64 of any size do.
 func (s *Store) Accept(entries []Entry) ([]Outcome, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -138,19 +139,37 @@ func (s *Store) process(batch []*acceptRequest) {
 		if size+whole > maxBytes || (len(items)+len(r.entries))*entryKeys > maxKeys {
 			flush()
 		}
+		count := (*Entry).size
+		if whole > maxBytes {
+			count = s.footprint
+		}
 		for i := range r.entries {
-			n := r.entries[i].size()
+			n := count(&r.entries[i])
 			if size+n > maxBytes || (len(items)+1)*entryKeys > maxKeys {
 				flush() // the request alone is too large
 			}
 			items, size = append(items, item{r, i}), size+n
 		}
+		if whole > maxBytes {
+			flush()
+		}
 	}
 	flush()
 }
 
-// size is what an entry takes of a transaction, at most.
+// size is what an entry costs, at most.
 func (e *Entry) size() int { return len(e.Raw) + len(e.Inner) + entryReserve }
+
+// footprint is what an entry takes of a transaction, at most: of what goes to the value log it is next to nothing.
+func (s *Store) footprint(e *Entry) int {
+	n := entryReserve
+	for _, b := range [][]byte{e.Raw, e.Inner} {
+		if int64(len(b)) < s.db.Opts().ValueThreshold {
+			n += len(b)
+		}
+	}
+	return n
+}
 
 // byRequest cuts items where another request begins; items of one request alone it cuts each from each.
 func byRequest(items []item) [][]item {
@@ -173,9 +192,10 @@ func (s *Store) commitItems(items []item) {
 	err := s.updateLocked(func(t *tx) error {
 		in := &intake{tx: t, extents: map[protocol.FeedID]*extentRec{}, stored: map[protocol.FeedID]extentRec{}}
 		for i, it := range items {
-			if i == 0 || it.r != items[i-1].r {
-				in.full = in.roomFor(it.r.entries[it.i:])
+			if it.i == 0 {
+				it.r.full = in.roomFor(it.r.entries)
 			}
+			in.full = it.r.full
 			o, err := in.accept(it.entry())
 			if err != nil {
 				return err

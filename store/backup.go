@@ -141,8 +141,8 @@ func (s *Store) load(ctx context.Context, r io.Reader) error {
 		return errors.New("this is no backup of a store")
 	}
 	version := binary.BigEndian.Uint64(head[len(backupMagic):])
-	if v := version; v > schemaVersion {
-		return fmt.Errorf("%w: the backup has layout version %d, this program knows %d", ErrSchema, v, schemaVersion)
+	if version > schemaVersion {
+		return fmt.Errorf("%w: the backup has layout version %d, this program knows %d", ErrSchema, version, schemaVersion)
 	}
 	w := s.db.NewWriteBatch()
 	defer w.Cancel()
@@ -152,7 +152,10 @@ func (s *Store) load(ctx context.Context, r io.Reader) error {
 		}
 		k, v, err := in.entry(version)
 		if errors.Is(err, errEnd) {
-			return in.end(count, w)
+			if err := in.end(count, w); err != nil {
+				return err
+			}
+			return s.setSchema(version) // whatever of it was left out
 		}
 		if err != nil {
 			return err

@@ -249,8 +249,15 @@ func (w *BlobWriter) flush() error {
 		if err := w.s.room(t.c.Bytes + uint64(len(w.buf))); err != nil {
 			return err
 		}
-		if _, err := t.blob(w.blob); err != nil {
+		m, err := t.blob(w.blob)
+		if err != nil {
 			return fmt.Errorf("the blob was removed meanwhile: %w", err)
+		}
+		if m.Tag != w.meta.Tag {
+			return fmt.Errorf("the blob is another channel's by now: %w", ErrNotFound)
+		}
+		if _, err := w.s.cipher(m.Tag); err != nil {
+			return err // given up
 		}
 		k := w.blob.chunk(uint32(w.meta.Have / ChunkSize))
 		t.c.sub(t.sizeOf(k))

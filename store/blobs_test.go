@@ -36,7 +36,7 @@ func refOf(b []byte) protocol.BlobRef {
 
 func wanted(t *testing.T, s *Store) (refs []protocol.BlobRef) {
 	t.Helper()
-	if err := s.WantedBlobs(func(r protocol.BlobRef, m protocol.Hash) bool {
+	if err := s.WantedBlobs(func(r protocol.BlobRef, m protocol.Hash, _ []protocol.Hash) bool {
 		if m.IsZero() {
 			t.Error("a wanted blob without message")
 		}
@@ -204,7 +204,7 @@ func TestStageBlob(t *testing.T) {
 	a := newAuthor(t, "at")
 	data, never := blobBytes(ChunkSize+1), blobBytes(ChunkSize+2)
 	for _, b := range [][]byte{data, never} {
-		w, err := s.StageBlob(refOf(b), community)
+		w, err := s.StageBlob(refOf(b), communityTag)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -283,7 +283,7 @@ func heal(t *testing.T, s *Store, es []Entry, big []byte) {
 			t.Fatalf("accepting entry %d again: got %+v", es[i].Parcel.Seq, o)
 		}
 	}
-	if err := s.WantedBlobs(func(r protocol.BlobRef, _ protocol.Hash) bool {
+	if err := s.WantedBlobs(func(r protocol.BlobRef, _ protocol.Hash, _ []protocol.Hash) bool {
 		writeBlob(t, s, big)
 		return false
 	}); err != nil {

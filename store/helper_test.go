@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,10 +59,11 @@ type testKeys struct {
 	seed string
 	mu   sync.Mutex
 	aud  map[protocol.Hash]Cipher
+	gone map[protocol.Hash]bool
 }
 
 func newTestKeys(seed string) *testKeys {
-	return &testKeys{seed: seed, aud: map[protocol.Hash]Cipher{}}
+	return &testKeys{seed: seed, aud: map[protocol.Hash]Cipher{}, gone: map[protocol.Hash]bool{}}
 }
 
 func (k *testKeys) Local() Cipher       { return newTestCipher(k.seed + " local") }
@@ -68,10 +71,19 @@ func (k *testKeys) BadgerKey() [32]byte { return sha256.Sum256([]byte(k.seed + "
 func (k *testKeys) Audience(tag protocol.Hash) (Cipher, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.gone[tag] {
+		return nil, errors.New("given up")
+	}
 	if k.aud[tag] == nil {
 		k.aud[tag] = newTestCipher(k.seed + tag.String())
 	}
 	return k.aud[tag], nil
+}
+
+func (k *testKeys) drop(tag protocol.Hash) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.gone[tag] = true
 }
 
 var community = protocol.Audience{Kind: protocol.Community}
@@ -79,6 +91,7 @@ var community = protocol.Audience{Kind: protocol.Community}
 // An author is one node of a team that writes a feed.
 type author struct {
 	tb   testing.TB
+	ch   protocol.Channel
 	key  *protocol.PrivateKey
 	node trust.NodeInfo
 	team protocol.TeamID
@@ -104,15 +117,45 @@ func authorOf(tb testing.TB, name string, seed [32]byte) *author {
 		tb.Fatal(err)
 	}
 	team := protocol.Sum("team " + name)
-	return &author{tb: tb, key: k, team: team, feed: protocol.FeedOf(k.Public().ID(), community),
+	return &author{tb: tb, key: k, team: team, feed: protocol.FeedOf(k.Public().ID(), protocol.Channel{}),
 		node: trust.NodeInfo{Team: team, Node: protocol.Node{Key: k.Public(), Name: "n"}},
 		hlc:  protocol.HLC(0).Next(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+}
+
+// to returns the same node as the author of its feed for another team, under an agreement if that is not zero.
+func (a *author) to(team string, agreement protocol.Hash) *author {
+	b := *a
+	b.ch = protocol.Between(a.team, protocol.Sum("team "+team), agreement)
+	b.feed, b.seq, b.head = protocol.FeedOf(a.key.Public().ID(), b.ch), 0, protocol.Hash{}
+	return &b
+}
+
+// audienceOf returns the audience of teams, in any order.
+func audienceOf(agreement protocol.Hash, teams ...protocol.TeamID) protocol.Audience {
+	slices.SortFunc(teams, func(a, b protocol.TeamID) int { return bytes.Compare(a[:], b[:]) })
+	aud := protocol.Audience{Kind: protocol.Direct, Teams: teams, Agreement: agreement}
+	if !agreement.IsZero() {
+		aud.Kind = protocol.InAgreement
+	}
+	return aud
+}
+
+// own marks entries as made by this node.
+func own(es ...Entry) []Entry {
+	for i := range es {
+		es[i].Via = ""
+	}
+	return es
 }
 
 // statement makes a statement with an inline body.
 func (a *author) statement(title, body string) *protocol.Statement {
 	a.hlc++
-	st := &protocol.Statement{Author: a.team, Node: a.key.Public().ID(), Clock: a.hlc, Kind: protocol.KindMessage, Audience: community,
+	aud := community
+	if !a.ch.IsCommunity() {
+		aud = audienceOf(a.ch.Agreement(), a.ch.Other(a.team))
+	}
+	st := &protocol.Statement{Author: a.team, Node: a.key.Public().ID(), Clock: a.hlc, Kind: protocol.KindMessage, Audience: aud,
 		Label: tlp.Green, Title: title,
 		Body: protocol.Body{Format: "text", Size: uint64(len(body)), Hash: sha256.Sum256([]byte(body)), Inline: []byte(body)}}
 	rand.Read(st.Salt[:])
@@ -134,15 +177,17 @@ func (a *author) sign(st *protocol.Statement, seq uint64, prev protocol.Hash) En
 	if err != nil {
 		a.tb.Fatal(err)
 	}
-	p := &protocol.Parcel{Team: a.team, Node: a.key.Public().ID(), Feed: a.feed, Seq: seq, Prev: prev, Class: protocol.Normal, Body: se.Encode()}
-	if st.Body.External() {
-		p.Blob = &protocol.BlobRef{Size: st.Body.Size, Hash: st.Body.Hash}
+	p := &protocol.Parcel{Team: a.team, Node: a.key.Public().ID(), Feed: a.feed, Seq: seq, Prev: prev, Class: protocol.Normal, Body: se.Encode(), Blob: st.Outside()}
+	var inner []byte
+	if !a.ch.IsCommunity() {
+		inner, p.Sealed = p.Body, true
+		p.Body = newTestCipher("reader").Seal(inner, nil)
 	}
 	pe, err := protocol.Sign(p, a.key)
 	if err != nil {
 		a.tb.Fatal(err)
 	}
-	return Entry{Envelope: pe, Raw: pe.Encode(), Parcel: p, StatementID: se.ID(), Statement: st, Node: a.node, Via: "peer"}
+	return Entry{Tag: a.ch.Tag(), Envelope: pe, Raw: pe.Encode(), Parcel: p, StatementID: se.ID(), Statement: st, Inner: inner, Node: a.node, Via: "peer"}
 }
 
 // entries signs the next n entries.

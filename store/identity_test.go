@@ -83,7 +83,7 @@ func TestIdentity(t *testing.T) {
 func TestHeads(t *testing.T) {
 	s := openTest(t, "", Options{})
 	a := newAuthor(t, "at")
-	if _, _, err := s.Heads(a.key.Public().ID()); !errors.Is(err, ErrNotFound) {
+	if _, _, err := s.Heads(a.key.Public().ID(), protocol.TeamID{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 	put := func(n uint64) *protocol.Envelope {
@@ -101,7 +101,7 @@ func TestHeads(t *testing.T) {
 	put(3)
 	want := put(5)
 	put(4)
-	e, h, err := s.Heads(a.key.Public().ID())
+	e, h, err := s.Heads(a.key.Public().ID(), protocol.TeamID{})
 	if err != nil || h.N != 5 || e.ID() != want.ID() {
 		t.Errorf("got %+v, %v, want the newest", h, err)
 	}

@@ -13,7 +13,45 @@ import (
 type migration func(s *Store) error
 
 // migrations[v] leads from version v to v+1. A store without a version is new.
-var migrations = map[uint64]migration{}
+var migrations = map[uint64]migration{1: headsByReader}
+
+// headsByReader gives the key of a heads record its reader. Before, all were for the community.
+func headsByReader(s *Store) error {
+	for more := true; more; {
+		err := s.update(func(t *tx) error {
+			var old [][]byte
+			err := t.scan([]byte{kHeads}, nil, scanOptions{}, func(item *badger.Item) (bool, error) {
+				if len(item.Key()) == formerLengths[1][kHeads] {
+					old = append(old, item.KeyCopy(nil))
+				}
+				return len(old) < 500, nil
+			})
+			more = len(old) > 0
+			for _, k := range old {
+				if err == nil {
+					err = t.rekeyHeads(k)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rekeyHeads moves one record. A damaged one goes: its node signs another soon.
+func (t *tx) rekeyHeads(k []byte) error {
+	if b, err := t.read(k, t.s.local); err == nil {
+		if e, h, err := t.decodeHeads(b); err == nil {
+			if _, err := t.put(key(kHeads, h.Node, h.For), t.s.local, e.Encode()); err != nil {
+				return err
+			}
+		}
+	}
+	return t.Delete(k)
+}
 
 // migrate brings the store to the wanted version.
 func (s *Store) migrate(want uint64, table map[uint64]migration) error {

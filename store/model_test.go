@@ -84,7 +84,7 @@ func TestAnything(t *testing.T) {
 				}
 			},
 			"blob": func(rt *rapid.T) {
-				must(s.WantedBlobs(func(r protocol.BlobRef, _ protocol.Hash) bool {
+				must(s.WantedBlobs(func(r protocol.BlobRef, _ protocol.Hash, _ []protocol.Hash) bool {
 					w, err := s.BlobWriter(r)
 					must(err)
 					_, err = w.Write(blobBytes(int(r.Size))[w.Have():])

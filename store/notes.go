@@ -1,6 +1,10 @@
 package store
 
-import "github.com/entente-network/entente/protocol"
+import (
+	"fmt"
+
+	"github.com/entente-network/entente/protocol"
+)
 
 // MaxNote is the greatest length of a note, in bytes.
 const MaxNote = 4 << 10
@@ -9,8 +13,11 @@ func noteKey(name string) []byte { return key(kNote, protocol.Sum("entente/v1/no
 
 // PutNote keeps a short value of the node's own under a name: how far it is with something. It is durable on return.
 func (s *Store) PutNote(name string, value []byte) error {
+	if len(value) > MaxNote {
+		return fmt.Errorf("a note of %d bytes: at most %d", len(value), MaxNote)
+	}
 	return s.update(func(t *tx) error {
-		_, err := t.put(noteKey(name), s.local, value[:min(len(value), MaxNote)])
+		_, err := t.put(noteKey(name), s.local, value)
 		return err
 	})
 }

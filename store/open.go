@@ -43,7 +43,7 @@ func Open(dir string, k Keys, o Options) (*Store, error) {
 // simulated time. So it never compacts: Badger's compactors wake twenty times a second, also in that time.
 func OpenMemory(k Keys, o Options) (*Store, error) {
 	opt := badger.DefaultOptions("").WithInMemory(true).
-		WithMemTableSize(2 << 20).WithNumMemtables(1).WithValueThreshold(300 << 10). // more than a chunk, less than a transaction
+		WithMemTableSize(3 << 20).WithNumMemtables(1).WithValueThreshold(300 << 10). // more than a chunk; a transaction takes the largest parcel and its statement
 		WithNumLevelZeroTables(math.MaxInt32 - 1).WithNumLevelZeroTablesStall(math.MaxInt32).WithNumCompactors(0).WithNumGoroutines(1).
 		WithBlockCacheSize(0).WithIndexCacheSize(0)
 	return open("", opt, k, o)
@@ -117,6 +117,9 @@ func (s *Store) start() error {
 		return err
 	}
 	if err := s.loadState(); err != nil {
+		return err
+	}
+	if err := s.resumeForget(); err != nil {
 		return err
 	}
 	return s.checkTails()

@@ -21,8 +21,8 @@ func (e *Entry) check() error {
 		return errors.New("an entry without envelope, parcel or channel")
 	case p.Sealed != (e.Tag != communityTag):
 		return errors.New("an entry that is sealed and the community's, or neither")
-	case len(e.Raw) > protocol.MaxParcel || len(e.Inner) > protocol.MaxParcel:
-		return fmt.Errorf("a parcel of %d bytes: at most %d", max(len(e.Raw), len(e.Inner)), protocol.MaxParcel)
+	case len(e.Raw) > protocol.MaxParcel || len(e.Inner) > protocol.MaxStatement:
+		return fmt.Errorf("a parcel of %d bytes, or its statement of %d: at most %d and %d", len(e.Raw), len(e.Inner), protocol.MaxParcel, protocol.MaxStatement)
 	case e.Tag == communityTag && p.Feed != protocol.FeedOf(p.Node, protocol.Channel{}):
 		return errors.New("an entry of another feed than its channel's")
 	case e.Link:
@@ -91,7 +91,7 @@ func (t *tx) openStatement(pl place, c Cipher) (*protocol.Envelope, *protocol.St
 		}
 		raw = h.parcel.Body
 	}
-	env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+	env, err := protocol.DecodeEnvelope(raw, protocol.MaxStatement)
 	if err != nil {
 		return nil, nil, errDamaged
 	}
