@@ -27,6 +27,7 @@ import (
 
 	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/protocol/seal"
+	"github.com/entente-network/entente/trust"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,13 @@ func TestMain(m *testing.M) {
 					panic(err)
 				}
 			}
+		},
+		// entente, whose complaints are its output.
+		"entente-says": func() {
+			testOnlyWorkFactor = seal.MinWorkFactor
+			os.Stdout.Close()
+			os.Stdout = os.Stderr
+			main()
 		},
 		// An editor that changes what a person would.
 		"sed-editor": func() {
@@ -85,6 +93,8 @@ func TestScripts(t *testing.T) {
 			"end":      cmdEnd,
 			"kill9":    cmdKill9,
 			"meet":     cmdMeet,
+			"vouch":    cmdVouch,
+			"agree":    cmdAgree,
 			"waitfor":  cmdWaitFor,
 			"exits":    cmdExits,
 			"capture":  cmdCapture,
@@ -265,6 +275,49 @@ func cmdMeet(ts *testscript.TestScript, neg bool, args []string) {
 			return false, fmt.Sprintf("%+v", s.Peers)
 		})
 	}
+}
+
+// vouch A B lets persons of two running teams that have met compare their fingerprints.
+func cmdVouch(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: vouch HOME HOME")
+	}
+	for i, home := range args {
+		s, err := status(ts, args[1-i])
+		ts.Check(err)
+		if err := ts.Exec("entente", "--home", home, "team", "verify", s.Team.ID.String(), "--fingerprint", trust.Fingerprint(s.Team.ID), "--method", "phone"); err != nil {
+			ts.Fatalf("team verify: %v", err)
+		}
+	}
+}
+
+// agree A B LABEL [FLAG…] makes an agreement of two connected teams, and sets AGREEMENT to its id.
+func cmdAgree(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: agree HOME HOME LABEL [FLAG…]")
+	}
+	other, err := status(ts, args[1])
+	ts.Check(err)
+	if err := ts.Exec("entente", append([]string{"--home", args[0], "agree", "offer", other.Team.ID.String(), "--tlp-max", args[2], "--json"}, args[3:]...)...); err != nil {
+		ts.Fatalf("agree offer: %v", err)
+	}
+	var a control.Agreement
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &a))
+	poll(ts, "the offer to arrive", func() (bool, string) {
+		err := ts.Exec("entente", "--home", args[1], "agree", "show", a.ID.String(), "--json")
+		return err == nil, fmt.Sprint(err)
+	})
+	if err := ts.Exec("entente", "--home", args[1], "agree", "sign", a.ID.String()); err != nil {
+		ts.Fatalf("agree sign: %v", err)
+	}
+	for _, home := range args[:2] {
+		poll(ts, "the agreement to be active at "+home, func() (bool, string) {
+			err := ts.Exec("entente", "--home", home, "agree", "show", a.ID.String(), "--json")
+			out := ts.ReadFile("stdout")
+			return strings.Contains(out, `"state":"active"`), fmt.Sprintf("%s\n%v", out, err)
+		})
+	}
+	ts.Setenv("AGREEMENT", a.ID.String())
 }
 
 func status(ts *testscript.TestScript, home string) (*control.Status, error) {
