@@ -20,6 +20,9 @@ const (
 // is over.
 func (n *Node) rotate(ctx context.Context) error {
 	now := n.now()
+	if err := n.ring.Date(now); err != nil {
+		return err
+	}
 	if now.Sub(n.ring.IdentitySince()) >= identityLife && n.signer.why() == "" {
 		if _, err := n.ring.Rotate(now); err != nil {
 			return err
