@@ -92,6 +92,9 @@ type memory struct {
 	calls    int // of Ingest, now
 	most     int // at a time
 
+	pairs    map[protocol.FeedID]protocol.KID // followed, besides the authors' own
+	serves   func(peer.ID, protocol.FeedID) bool
+	may      func(peer.ID, protocol.Hash) bool // have the blob
 	stranger func(peer.ID) bool
 	refuse   error // what Ingest fails with
 	onAdd    func(*protocol.Bundle)
@@ -171,10 +174,10 @@ func (m *memory) Follow(team protocol.TeamID, node protocol.KID, f protocol.Feed
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.authors[node]
-	return Follow{Wanted: a != nil && a.team == team && a.feed == f}
+	return Follow{Wanted: a != nil && a.team == team && (a.feed == f || m.pairs[f] == node)}
 }
 
-func (m *memory) Serves(peer.ID, protocol.FeedID) bool { return true }
+func (m *memory) Serves(p peer.ID, f protocol.FeedID) bool { return m.serves == nil || m.serves(p, f) }
 
 func (m *memory) Range(f protocol.FeedID, from, to uint64, reverse bool, fn func([]byte) bool) error {
 	m.mu.Lock()
@@ -233,7 +236,7 @@ func (m *memory) take(raw []byte, ask Ask) Report {
 	if a == nil || e.VerifyNode(a.key.Public()) != nil {
 		return Report{Refused: 1}
 	}
-	if _, _, err := p.OpenCommunity(a.key.Public()); err != nil {
+	if _, _, err := p.OpenCommunity(a.key.Public()); !p.Sealed && err != nil {
 		return Report{Refused: 1}
 	}
 	m.mu.Lock()
@@ -288,12 +291,12 @@ func (m *memory) AddHeads(_ context.Context, _ peer.ID, raw []byte) (*protocol.H
 	return h, nil
 }
 
-func (m *memory) WantedBlobs(_ peer.ID, most int) ([]protocol.BlobRef, error) {
+func (m *memory) WantedBlobs(p peer.ID, most int) ([]protocol.BlobRef, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []protocol.BlobRef
 	for _, ref := range m.wanted {
-		if m.blobs[ref.Hash] == nil && len(out) < most {
+		if m.blobs[ref.Hash] == nil && len(out) < most && (m.may == nil || m.may(p, ref.Hash)) {
 			out = append(out, ref)
 		}
 	}
@@ -304,10 +307,11 @@ type blobReader struct{ *bytes.Reader }
 
 func (blobReader) Close() error { return nil }
 
-func (m *memory) OpenBlob(_ peer.ID, h protocol.Hash) (io.ReadSeekCloser, uint64, bool, error) {
+func (m *memory) OpenBlob(p peer.ID, h protocol.Hash) (io.ReadSeekCloser, uint64, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.blobs[h]
+	ok = ok && (m.may == nil || m.may(p, h))
 	return blobReader{bytes.NewReader(b)}, uint64(len(b)), ok, nil
 }
 
