@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"filippo.io/hpke"
 )
 
 func BenchmarkSealSmall(b *testing.B) {
@@ -49,6 +51,33 @@ func BenchmarkOpenSmall(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What SealSmall and OpenSmall cannot do without for one recipient: the exchange of a key, and the padded content under it.
+func BenchmarkBare(b *testing.B) {
+	kem, kdf, aead, padded := hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), Pad(random(4<<10))
+	key, err := kem.GenerateKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	sealed, err := hpke.Seal(key.PublicKey(), kdf, aead, nil, padded)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("seal", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := hpke.Seal(key.PublicKey(), kdf, aead, nil, padded); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := hpke.Open(key, kdf, aead, nil, sealed); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 const benchBlob = 16 << 20
