@@ -52,6 +52,20 @@ func BenchmarkOpenCommunity(b *testing.B) {
 	}
 }
 
+func BenchmarkOpenSealed(b *testing.B) {
+	st := exampleAmber()
+	body := bytes.Repeat([]byte{'x'}, 4<<10)
+	st.Body = Body{Format: "text", Size: uint64(len(body)), Hash: sha256.Sum256(body), Inline: body}
+	c := Between(at, de, Hash{})
+	p, inner := sealedParcel(st, c, 1), innerOf(st)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := p.OpenSealed(nodeKey.Public(), inner, c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	for _, c := range []struct {
 		name string

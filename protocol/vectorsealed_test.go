@@ -78,6 +78,10 @@ func audienceVectors() []vector {
 	community("community-red-sealed", "P-106", "RED for the community, sealed to nobody", func(s *Statement) {
 		s.Label, s.Title, s.Body, s.Content = tlp.Red, "", Body{}, []byte("sealed")
 	})
+	community("community-red-persons", "P-103", "RED for the community, sealed to a person of the author's", func(s *Statement) {
+		s.Label, s.Title, s.Body, s.Content = tlp.Red, "", Body{}, []byte("sealed")
+		s.Audience.Persons = []Person{person(at, "Eva")}
+	})
 	red("person-other-team", "P-107", "a person of a team that the statement is not for", func(s *Statement) {
 		s.Audience.Persons = append(s.Audience.Persons, person(fr, "Max"))
 		slices.SortFunc(s.Audience.Persons, Person.Compare)
