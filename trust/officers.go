@@ -60,7 +60,7 @@ func (b *Book) waitsUntil(t *team, officer protocol.KID) time.Time {
 			first = at
 		}
 	}
-	if !first.After(base) {
+	if first.Before(base) {
 		return time.Time{}
 	}
 	return first.Add(OfficerWait)
