@@ -38,6 +38,7 @@ type role func(home string, told *told) (any, error)
 
 var roles = map[string]role{
 	"serve": serve, "catch-up": catchUp, "start": start, "idle": idle, "crowd": crowd,
+	"sealed-send": sealedSend, "sealed-receive": sealedReceive,
 }
 
 func TestMain(m *testing.M) {
@@ -63,6 +64,9 @@ func TestMain(m *testing.M) {
 type told struct{ r *bufio.Reader }
 
 func (t *told) wait() { _, _ = t.r.ReadString('\n') }
+
+// say tells the parent something before the part ends.
+func (t *told) say(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }
 
 // A child is a process that plays a role.
 type child struct {

@@ -63,19 +63,20 @@ type Node struct {
 	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
 	caughtAt atomic.Int64
 
-	host      host.Host
-	topic     *gossip.Topic
-	engine    *catchup.Engine
-	courier   *direct.Courier
-	intake    chan arrival
-	tell      chan struct{} // our heads are to be told now
-	telling   atomic.Bool   // a timer for that runs
-	owed      chan struct{} // receipts are to be given
-	judged    chan struct{} // what is held back is to be judged anew
-	judging   sync.Mutex    // held by rejudge
-	pairs     pairWords
-	retelling sync.Mutex // held by tellAgreements
-	peers     peerTable
+	host       host.Host
+	topic      *gossip.Topic
+	engine     *catchup.Engine
+	courier    *direct.Courier
+	intake     chan arrival
+	tell       chan struct{} // our heads are to be told now
+	telling    atomic.Bool   // a timer for that runs
+	owed       chan struct{} // receipts are to be given
+	judged     chan struct{} // what is held back is to be judged anew
+	judging    sync.Mutex    // held by rejudge
+	pairs      pairWords
+	recipients recipientCache
+	retelling  sync.Mutex // held by tellAgreements
+	peers      peerTable
 
 	started   atomic.Bool // Start was called
 	joined    atomic.Bool // Start succeeded: host, topic and engine are there
