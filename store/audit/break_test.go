@@ -13,7 +13,7 @@ import (
 // brokenLog returns the files of a closed log of 8 records, two of them erased, and its checkpoint.
 func brokenLog(t *testing.T) (dir string, text []byte) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = tempDir(t)
 	l := openLog(t, dir)
 	appendAll(t, l, testRecords(0, 7)...)
 	if n, err := l.EraseObject(testObject(1), "anna", "asked to"); n != 2 || err != nil {

@@ -155,7 +155,10 @@ const scanChunk = 256
 
 // scan reads the slots of the records from one to before another, in their order, until fn returns false.
 func (l *Log) scan(from, to uint64, fn func(index uint64, slot []byte) bool) error {
-	buf := make([]byte, scanChunk*slotSize)
+	if from >= to {
+		return nil
+	}
+	buf := make([]byte, min(to-from, scanChunk)*slotSize)
 	for from < to {
 		n := min(to-from, scanChunk)
 		part := buf[:n*slotSize]
