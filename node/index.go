@@ -98,7 +98,7 @@ func (n *Node) terms(m *store.Message) []string {
 	}
 	var body io.Reader = bytes.NewReader(m.Statement.Body.Inline)
 	if m.Statement.Body.External() {
-		r, _, err := n.st.OpenBody(m.ID)
+		r, err := n.openBody(m)
 		if err != nil {
 			return out
 		}

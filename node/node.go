@@ -187,6 +187,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.joined.Store(true)
 	n.owe()
 	n.judge()
+	n.spawn(func() { n.retell(ctx) })
 	return nil
 }
 

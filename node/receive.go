@@ -9,6 +9,7 @@ import (
 	"github.com/entente-network/entente/protocol/seal"
 	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/store/audit"
+	"github.com/entente-network/entente/store/keyring"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -38,6 +39,8 @@ func (n *Node) openSealed(env *protocol.Envelope, raw []byte, p *protocol.Parcel
 	}
 	inner, stEnv, st, err := n.openInner(p, info.Node.Key, f.channel)
 	switch {
+	case errors.Is(err, keyring.ErrClosed):
+		return incoming{}, fmt.Errorf("%w: %w", errKeeping, err)
 	case errors.Is(err, seal.ErrNotRecipient):
 		in.cannotOpen = true
 		return in, nil
@@ -97,9 +100,7 @@ var errKeeping = errors.New("could not be kept")
 func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, error) {
 	var log []audit.Record
 	closed := map[protocol.TeamID][]protocol.Receipt{}
-	entries := make([]store.Entry, len(ins))
-	for i, in := range ins {
-		entries[i] = in.Entry
+	for _, in := range ins {
 		p := in.Parcel
 		switch {
 		case in.cannotOpen:
@@ -115,12 +116,33 @@ func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, erro
 	if err := n.record(log...); err != nil {
 		return nil, err
 	}
+	untold := map[protocol.TeamID]error{} // what their authors were not told of is not taken in: it comes again
 	for team, rs := range closed {
 		if err := n.sayReceipts(ctx, team, rs); err != nil {
-			return nil, fmt.Errorf("telling a team that this node cannot open what it sent: %w", err)
+			untold[team] = fmt.Errorf("telling a team that this node cannot open what it sent: %w", err)
 		}
 	}
-	return n.accept(entries)
+	out := make([]store.Outcome, len(ins))
+	var entries []store.Entry
+	var at []int
+	for i, in := range ins {
+		if err := untold[in.Parcel.Team]; in.cannotOpen && err != nil {
+			out[i].Err = err
+			continue
+		}
+		entries, at = append(entries, in.Entry), append(at, i)
+	}
+	if len(entries) == 0 {
+		return out, nil
+	}
+	taken, err := n.accept(entries)
+	if err != nil {
+		return nil, err
+	}
+	for j, i := range at {
+		out[i] = taken[j]
+	}
+	return out, nil
 }
 
 // known reports whether this very parcel is held.

@@ -42,7 +42,7 @@ const (
 	backupPiece  = 1 << 20
 )
 
-var backupKeyFile = regexp.MustCompile(`^keys/(root|officer-[^/]+)\.(key|pub)$`)
+var backupKeyFile = regexp.MustCompile(`^keys/(root|officer-[^/]+|operator-[^/]+)\.(key|pub)$`)
 
 // Backup writes the whole home as a stream of secrets that the caller seals.
 func (n *Node) Backup(ctx context.Context, w io.Writer) error {

@@ -54,7 +54,7 @@ func (n *Node) view(m *store.Message) *MessageView {
 	st := m.Statement
 	v := &MessageView{N: m.N, ID: m.ID, Author: st.Author, Node: st.Node, Seq: m.Seq, Label: st.Label, Agreement: st.Audience.Agreement,
 		Kind: st.Kind.String(), Title: st.Title, Format: st.Body.Format, Name: st.Body.Name, Size: st.Body.Size,
-		Created: st.Clock.Time(), Received: m.Received, Urgent: st.Urgent, Complete: m.Complete, Sealed: len(st.Content) > 0,
+		Created: st.Clock.Time(), Received: m.Received, Urgent: st.Urgent, Complete: m.Complete, Sealed: st.Label == tlp.Red,
 		Supersedes: st.Supersedes, SupersededBy: m.Superseded, Refs: st.Refs, Held: m.Held}
 	n.mu.RLock()
 	t, _ := n.book.Team(st.Author, n.now())
@@ -122,30 +122,29 @@ func (n *Node) OpenBody(id protocol.Hash) (io.ReadSeekCloser, uint64, error) {
 		trust.Decision{Allowed: true, Rule: "viewed"})...); err != nil {
 		return nil, 0, err
 	}
-	r, size, err := n.st.OpenBody(id)
+	r, err := n.openBody(m)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, 0, fmt.Errorf("the document of message %s has not arrived whole yet; it is being fetched: %w", id.Short(), ErrNotFound)
 	}
-	if err != nil || m.Statement.Body.Key == "" {
-		return r, size, err
-	}
-	return openSealedBody(r, size, m.Statement.Body)
+	return r, m.Statement.Body.Size, err
 }
 
-// openSealedBody reads a body out of the ciphertext that is kept of it.
-func openSealedBody(r io.ReadSeekCloser, size uint64, b protocol.Body) (io.ReadSeekCloser, uint64, error) {
+// openBody opens a message's document as its author sent it: out of the ciphertext, where that is what is kept of it.
+func (n *Node) openBody(m *store.Message) (io.ReadSeekCloser, error) {
+	r, size, err := n.st.OpenBody(m.ID)
+	b := m.Statement.Body
+	if err != nil || b.Key == "" {
+		return r, err
+	}
 	key, err := seal.ParseIdentity(b.Key)
 	if err != nil {
-		return nil, 0, errors.Join(err, r.Close())
+		return nil, errors.Join(err, r.Close())
 	}
-	plain, err := seal.OpenBlob(r, int64(size), key, b.Size)
+	blob, err := seal.OpenBlob(r, int64(size), key, b.Size)
 	if err != nil {
-		return nil, 0, errors.Join(err, r.Close())
+		return nil, errors.Join(err, r.Close())
 	}
-	return struct {
-		io.ReadSeeker
-		io.Closer
-	}{plain, r}, b.Size, nil
+	return blob, nil
 }
 
 // A SealedView is RED content as it is kept: for a person's own key, which the node never has.
