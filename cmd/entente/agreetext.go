@@ -117,7 +117,7 @@ func handlingText(p protocol.IEP) string {
 	s := "By the Information Exchange Policy framework 2.0 of FIRST, within the limits of each message's label:"
 	for i, v := range []string{p.Encrypt, p.Actions, p.Notify, p.Attribution, p.Resale} {
 		f := protocol.IEPValues()[i].Name
-		s += fmt.Sprintf("\n  - %s (%s: %s)", words[f][v], f, v)
+		s += fmt.Sprintf("\n  - %s\n    (%s: %s)", words[f][v], f, v)
 	}
 	return s
 }

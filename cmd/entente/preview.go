@@ -22,7 +22,7 @@ func announce(ctx context.Context, p *program, c *control.Client, files []*outgo
 	if p.json {
 		return nil
 	}
-	if d.To == "community" {
+	if d.To == "community" && len(files) > 1 {
 		v, err := c.Preview(ctx, d)
 		if err != nil {
 			return err
@@ -55,16 +55,17 @@ type previewGroup struct {
 	files int
 }
 
-// previews asks for each file what would become of it. A file that would be refused is left out: that is said in its turn,
-// or at once if it is the only one.
+// previews asks for each file what would become of it. A file that would be refused is left out: it is refused in its turn,
+// which the disclosure log keeps.
 func previews(ctx context.Context, p *program, c *control.Client, files []*outgoing, d control.Draft) ([]*previewGroup, error) {
+	asked := d.DryRun
 	d.DryRun = true
 	var groups []*previewGroup
 	at := map[string]*previewGroup{}
 	for _, f := range files {
 		v, err := f.send(ctx, p, c, d)
 		switch {
-		case err != nil && len(files) == 1:
+		case err != nil && len(files) == 1 && (asked || exitCode(err) != exitRefused):
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		case errors.Is(err, control.ErrNotRunning) || ctx.Err() != nil:
 			return nil, err

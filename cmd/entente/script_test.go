@@ -51,8 +51,7 @@ func TestMain(m *testing.M) {
 		// entente, whose complaints are its output.
 		"entente-says": func() {
 			testOnlyWorkFactor = seal.MinWorkFactor
-			os.Stdout.Close()
-			os.Stdout = os.Stderr
+			os.Stderr = os.Stdout
 			main()
 		},
 		// An editor that changes what a person would.

@@ -95,7 +95,7 @@ func (s *Server) readers(rs []node.Reader) ([]Reader, error) {
 		}
 		for _, n := range t.Nodes {
 			if !n.Revoked {
-				out = append(out, Reader{Team: r.ID, Name: r.Name, Node: n.KID, NodeName: n.Name, Connected: n.Connected, Self: r.Self})
+				out = append(out, Reader{Team: r.ID, Name: t.Name, Node: n.KID, NodeName: n.Name, Connected: n.Connected, Self: r.Self})
 			}
 		}
 	}
@@ -110,8 +110,15 @@ func (s *Server) sent(v *node.Sent, d node.Draft) (*Sent, error) {
 	out := &Sent{ID: present(v.ID), TLP: &v.Label, Audience: audience(v.Audience), Readers: rs, Title: v.Title,
 		Format: v.Format, File: d.Name, Notes: v.Notes, DryRun: d.DryRun}
 	for _, r := range v.Readers {
+		if len(r.Persons) == 0 {
+			continue
+		}
+		t, err := s.n.Team(r.ID.String())
+		if err != nil {
+			return nil, err
+		}
 		for _, name := range r.Persons {
-			out.Persons = append(out.Persons, Person{Team: r.ID, TeamName: r.Name, Name: name, Self: r.Self})
+			out.Persons = append(out.Persons, Person{Team: r.ID, TeamName: t.Name, Name: name, Self: r.Self})
 		}
 	}
 	if v.Audience.Kind == audienceCommunity && len(out.Notes) == 0 {
