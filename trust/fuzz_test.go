@@ -17,6 +17,7 @@ func fuzzWorld(f *testing.F) (b *Book, seeds []*protocol.Envelope, keys []*proto
 	keys = []*protocol.PrivateKey{x.Officer, y.Officer, x.Node, x.Root, x.Recovery}
 	k := x.Node.Public().ID()
 	seeds = []*protocol.Envelope{x.RootEnv, x.ManifestEnv, x.CardEnv, x.Attest(y.ID), y.Retract(x.ID), x.Address("/ip4/192.0.2.1/tcp/1"),
+		x.Recipient(1, "age1pq1x"), x.Cutoff(k, protocol.FeedOf(k, protocol.Channel{}), 1, id(1)),
 		x.RevokeNode(k, "stolen"), x.Cutoff(k, id(1), 3, id(3), 1), x.NextCard(nil), x.NextRoot(nil), x.NextManifest(nil), x.Recover(protocol.Hash{}, nil)}
 	return b, seeds, keys
 }
@@ -96,6 +97,50 @@ func FuzzResponsible(f *testing.F) {
 		claims, err := d.Responsible(q)
 		if err != nil && claims != nil {
 			t.Fatalf("%q: both claims and %v", q, err)
+		}
+	})
+}
+
+// FuzzAgreements feeds a Book with agreements and words of any content that are signed well, by a key that may or may not. No
+// panic, a refusal changes nothing, and what is taken in is there and known when it comes again.
+func FuzzAgreements(f *testing.F) {
+	a, b, _, base := pair(f)
+	offer := a.Offer(b, nil)
+	agree(f, base, offer, b.Countersign(offer))
+	keys := []*protocol.PrivateKey{a.Officer, b.Officer, a.Root, a.Node}
+	types := []protocol.Type{protocol.TypeAgreement, protocol.TypeAgreementStatus, protocol.TypeCard}
+	for _, s := range []protocol.PartyStatus{protocol.PartyOK, protocol.PartySuspended, protocol.PartyEnded} {
+		f.Add(uint8(1), uint8(0), a.Word(offer.ID(), 2, s).Payload)
+	}
+	f.Add(uint8(0), uint8(0), a.Offer(b, nil).Payload)
+	f.Add(uint8(0), uint8(1), offer.Payload)
+	f.Fuzz(func(t *testing.T, typ, signer uint8, payload []byte) {
+		e := &protocol.Envelope{Type: types[int(typ)%len(types)], Payload: payload}
+		if _, err := protocol.Decode[protocol.Agreement](e); err != nil {
+			if _, err := protocol.Decode[protocol.AgreementStatus](e); err != nil {
+				return // not worth a signature
+			}
+		}
+		if err := e.AddSignature(keys[int(signer)%len(keys)]); err != nil {
+			t.Fatal(err)
+		}
+		book := base.copyWith(protocol.TeamID{})
+		before := kept(book)
+		r := book.AddAgreement(e, now)
+		switch {
+		case (r.Err != nil || !r.Added) && kept(book) != before:
+			t.Fatalf("not added (%v), and yet something changed", r.Err)
+		case r.Added && (r.ID != e.ID() || r.Envelope.ID() != r.ID || kept(book) == before):
+			t.Fatal("added, and not there")
+		case r.Added:
+			if again := book.AddAgreement(e, now); again.Added || again.Err != nil {
+				t.Fatalf("the second time: added %v, %v", again.Added, again.Err)
+			}
+		}
+		for _, i := range book.Agreements(now) {
+			if i.State == NoAgreement || (i.Why == "") != (i.State == Active) {
+				t.Fatalf("%v: %q", i.State, i.Why)
+			}
 		}
 	})
 }
