@@ -165,7 +165,7 @@ func TestThirdCannotTell(t *testing.T) {
 		"blobs": {{Kind: kindBlob, Blob: closedRef.Hash}, {Kind: kindBlob, Blob: hash("no such blob")}},
 	} {
 		if x, y := answer(t, third, with, pair[0]), answer(t, third, with, pair[1]); !bytes.Equal(x, y) {
-			t.Errorf("%s: %x for one that is private, %x for one that does not exist", name, x, y)
+			t.Errorf("%s: %d bytes for one that is private, %d for one that does not exist: want the same", name, len(x), len(y))
 		}
 	}
 	if got := with.offended(); len(got) > 0 {
@@ -214,15 +214,28 @@ func TestThirdIsNotAsked(t *testing.T) {
 	victim.e.Poke(secret.feed, third.ID())
 	victim.e.Heard(word, third.ID())
 	victim.e.PokeBlobs()
-	// From the partner it comes, which shows that all this was looked at.
-	meet(t, victim, b)
-	waitFor(t, "the partner's entries", func() bool { return m.count(secret.feed) == 7 })
 	waitFor(t, "the pokes to be looked at", func() bool {
 		left := make(chan int, 1)
-		return victim.e.post(func(l *loop) { left <- len(l.pokes) }) && <-left == 0
+		victim.e.post(func(l *loop) {
+			l.inbox.mu.Lock()
+			defer l.inbox.mu.Unlock()
+			left <- len(l.pokes) + len(l.inbox.pokes)
+		})
+		return <-left == 0
 	})
+	// From the partner it comes, though the third was looked at first.
+	meet(t, victim, b)
+	waitFor(t, "the partner's entries", func() bool { return m.count(secret.feed) == 7 })
 	if got := third.requests(kindRange, kindHeads, kindBlob); len(got) > 0 {
 		t.Errorf("the third was asked %+v", got)
+	}
+	remembered := make(chan bool, 1)
+	victim.e.post(func(l *loop) {
+		f := l.state.feed(secret.feed)
+		remembered <- !f.blamed(third.ID()).IsZero() || slices.ContainsFunc(f.claims, func(c claim) bool { return c.peer == third.ID() })
+	})
+	if <-remembered {
+		t.Error("the third counts as a source of the private feed")
 	}
 }
 
@@ -245,6 +258,9 @@ func TestServingEnds(t *testing.T) {
 	mu.Lock()
 	ended = true
 	mu.Unlock()
+	if got := w.requests(kindHeads); len(got) > 0 {
+		t.Errorf("asked for heads %+v, which do not speak of this feed", got)
+	}
 	before := len(w.requests(kindRange))
 	landed := make(chan struct{})
 	s.e.post(func(l *loop) {
