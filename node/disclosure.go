@@ -19,11 +19,16 @@ import (
 // actor is who the log says decided where no person did.
 const actor = "node"
 
+func auditDir(home string) string { return filepath.Join(home, "audit") }
+
+// auditFiles are the files of the log, in the order in which a backup copies them.
+var auditFiles = []string{"checkpoint", "records", "hashes"}
+
 // auditOrigin names a team's disclosure log in its checkpoints.
 func auditOrigin(team protocol.TeamID) string { return "entente/" + team.String() }
 
 func (n *Node) openAudit() error {
-	dir, key := filepath.Join(n.cfg.Home, "audit"), n.ring.AuditKey()
+	dir, key := auditDir(n.cfg.Home), n.ring.AuditKey()
 	origin := auditOrigin(n.cfg.Team)
 	log, err := audit.Open(dir, n.ring.Local(), key, origin, n.now)
 	if errors.Is(err, audit.ErrBroken) {

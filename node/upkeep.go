@@ -7,14 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
 	"github.com/entente-network/entente/store/keyring"
 )
 
@@ -33,12 +37,13 @@ func (n *Node) Fsck(ctx context.Context, repair bool, progress func(values uint6
 	})
 }
 
-// A backup is a tar stream: config.json, the files of root and officer keys as they are (sealed), the node's keys, and the
-// store in pieces. It holds secrets in the clear: who makes one seals it. The guard file is left out on purpose, so that
+// A backup is a tar stream: config.json, the files of root, officer and operator keys as they are (sealed), the disclosure log,
+// the node's keys, and the store in pieces. It holds secrets in the clear: who makes one seals it. The guard file is left out on purpose, so that
 // a restored node knows that it was restored.
 const (
 	backupConfig = "config.json"
 	backupNode   = "node.record"
+	backupAudit  = "audit/"
 	backupPiece  = 1 << 20
 )
 
@@ -78,6 +83,9 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
+	if err := n.backupAudit(tw); err != nil {
+		return err
+	}
 	record, err := n.ring.Export()
 	if err != nil {
 		return err
@@ -94,6 +102,51 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return tw.Close()
+}
+
+// backupAudit copies the files of the disclosure log, its checkpoint first: what is appended meanwhile comes after it.
+func (n *Node) backupAudit(tw *tar.Writer) error {
+	for _, name := range auditFiles {
+		f, err := os.Open(filepath.Join(auditDir(n.cfg.Home), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = func() error {
+			defer f.Close()
+			fi, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			if err := tw.WriteHeader(&tar.Header{Name: backupAudit + name, Mode: 0o600, Size: fi.Size(), Format: tar.FormatPAX}); err != nil {
+				return err
+			}
+			_, err = io.CopyN(tw, f, fi.Size())
+			return err
+		}()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreAudit writes one file of the disclosure log.
+func restoreAudit(home, name string, r io.Reader) error {
+	if !slices.Contains(auditFiles, name) {
+		return fmt.Errorf("it holds a file %.60q of the disclosure log, which this version does not know", name)
+	}
+	if err := os.MkdirAll(auditDir(home), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(auditDir(home), name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // A pieceWriter cuts a stream of unknown length into tar entries.
@@ -143,7 +196,7 @@ func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team pr
 		return team, err
 	}
 	keys, storeDir := KeysDir(home), filepath.Join(home, "store")
-	undo = append(undo, unlockFile, keys, storeDir)
+	undo = append(undo, unlockFile, keys, storeDir, auditDir(home))
 	if err := os.MkdirAll(keys, 0o700); err != nil {
 		return team, err
 	}
@@ -154,6 +207,12 @@ func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team pr
 		h, err := tr.Next()
 		if err != nil {
 			return team, damagedBackup(err)
+		}
+		if name, ok := strings.CutPrefix(h.Name, backupAudit); ok {
+			if err := restoreAudit(home, name, tr); err != nil {
+				return team, damagedBackup(err)
+			}
+			continue
 		}
 		b, err := io.ReadAll(io.LimitReader(tr, 1<<20))
 		if err != nil {
@@ -198,10 +257,24 @@ func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team pr
 	if err := st.Close(); err != nil {
 		return team, err
 	}
+	if err := noteRestore(cfg, ring); err != nil {
+		return team, err
+	}
 	if err := cfg.Save(); err != nil {
 		return team, err
 	}
 	return cfg.Team, os.Remove(filepath.Join(home, "config.json.restoring"))
+}
+
+// noteRestore says in the disclosure log that it goes on from a backup: what was logged after that is not in it.
+func noteRestore(cfg Config, ring *keyring.Ring) error {
+	n := &Node{cfg: cfg, ring: ring, now: cfg.Now, log: slog.New(slog.DiscardHandler)}
+	if err := n.openAudit(); err != nil {
+		return err
+	}
+	err := n.record(audit.Record{Time: cfg.Now(), Actor: actor, Action: "restore", Allowed: true, Rule: "restore",
+		Reason: "this log was restored from a backup; what was logged after the backup is not in it"})
+	return errors.Join(err, n.closeAudit())
 }
 
 func damagedBackup(err error) error {
