@@ -91,8 +91,8 @@ func tooLong(n, max int) error {
 
 // Sign encodes the record, checks its form, and signs it with each key. What it returns without an error, others decode.
 func Sign(r Record, keys ...*PrivateKey) (*Envelope, error) {
-	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.recordType(), err)
+	if err := Check(r); err != nil {
+		return nil, err
 	}
 	payload, err := Marshal(r)
 	if err != nil {

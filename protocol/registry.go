@@ -95,6 +95,14 @@ func Decode[T any, P interface {
 	return &r, nil
 }
 
+// Check says what is wrong with the form of a record that is to be signed.
+func Check(r Record) error {
+	if err := r.check(); err != nil {
+		return fmt.Errorf("%s: %w", r.recordType(), err)
+	}
+	return nil
+}
+
 // decodeAny reads the payload of an envelope of any type.
 func decodeAny(e *Envelope) (Record, error) {
 	switch e.Type {
