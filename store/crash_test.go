@@ -44,13 +44,28 @@ func crashWriter(dir string) error {
 	if ok {
 		a.seq, a.head = x.Next-1, x.Head
 	}
+	pairs := crashPairs(a)
+	for _, p := range pairs {
+		if x, ok, err := s.Extent(p.feed); err != nil {
+			return err
+		} else if ok {
+			p.seq, p.head = x.Next-1, x.Head
+		}
+	}
 	for i := 0; ; i++ {
-		es := a.entries(i%5 + 1)
+		var es []Entry
+		if i%2 == 0 {
+			es = a.entries(i%5 + 1)
+		} else {
+			es = toAll(pairs[0].statement("to all", "x"), pairs...)
+		}
 		if _, err := s.Accept(es); err != nil {
 			return err
 		}
-		for _, e := range es {
-			fmt.Println(e.StatementID)
+		for i, e := range es {
+			if i == 0 || e.StatementID != es[0].StatementID {
+				fmt.Println(e.StatementID)
+			}
 		}
 		ms, err := s.IndexPending(3)
 		if err != nil {
@@ -62,6 +77,11 @@ func crashWriter(dir string) error {
 			}
 		}
 	}
+}
+
+// crashPairs are the feeds that take what is for several teams.
+func crashPairs(a *author) []*author {
+	return []*author{a.to("de", protocol.Hash{}), a.to("pl", protocol.Hash{}), a.to("fi", protocol.Hash{})}
 }
 
 // The process is killed while it writes, again and again. What it had acknowledged is there, once, and in order.
@@ -120,6 +140,17 @@ func TestCrash(t *testing.T) {
 			t.Errorf("round %d: %d accepted, %d there", round, len(acked), len(seen))
 		}
 		mustClean(t, s, a.lookup)
+		nexts := map[uint64]bool{}
+		for _, p := range crashPairs(a) {
+			x, ok, err := s.Extent(p.feed)
+			if err != nil || !ok {
+				t.Fatal(x, err)
+			}
+			nexts[x.Next] = true
+		}
+		if len(nexts) != 1 {
+			t.Errorf("round %d: what is for several teams reached some: the next are %v", round, nexts)
+		}
 		if got := s.Stats().Damaged; got != 0 {
 			t.Errorf("round %d: got %d damaged values, want none", round, got)
 		}
