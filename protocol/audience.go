@@ -129,8 +129,8 @@ func (c Channel) Other(t TeamID) TeamID {
 
 // Carries reports whether a statement of the author for the audience may be in the channel.
 func (c Channel) Carries(author TeamID, a Audience) bool {
-	if c.IsCommunity() || a.Kind == Community {
-		return c.IsCommunity() && a.Kind == Community
+	if a.Kind == Community {
+		return c.IsCommunity()
 	}
 	return c.Joins(author) && c.agreement == a.Agreement && slices.Contains(a.Teams, c.Other(author))
 }

@@ -415,6 +415,27 @@ func TestContentTravels(t *testing.T) {
 	})
 }
 
+// TestContentBounds keeps a person from being sealed what they would refuse.
+func TestContentBounds(t *testing.T) {
+	st := exampleRed()
+	for name, f := range map[string]func(*Content){
+		"a title of 801 bytes": func(c *Content) { c.Title = strings.Repeat("t", MaxTitle+1) }, "no format": func(c *Content) { c.Body.Format = "" },
+		"a large body without a key": func(c *Content) { c.Body = largeBody(); c.Body.Key = "" },
+	} {
+		if data, err := edit(exampleContent(st), f).Encode(); err == nil {
+			t.Errorf("%s: encoded to %d bytes, want an error", name, len(data))
+		}
+	}
+	long := func(n int) []byte { return refEncode(with(tree(exampleContent(st)), 900, make([]byte, n))) }
+	rest := len(long(MaxStatement)) - MaxStatement
+	if _, err := DecodeContent(long(MaxStatement-rest), st); err != nil {
+		t.Errorf("content of %d bytes: %v", MaxStatement, err)
+	}
+	if _, err := DecodeContent(long(MaxStatement-rest+1), st); !errors.Is(err, ErrMalformed) {
+		t.Errorf("content of %d bytes: got error %v, want one that wraps ErrMalformed", MaxStatement+1, err)
+	}
+}
+
 // TestNamesOfValues keeps the words of the interface, and that what is written is read.
 func TestNamesOfValues(t *testing.T) {
 	for got, want := range map[string]string{
