@@ -32,8 +32,8 @@ type Feeds interface {
 	// of peers' claims.
 	Follow(team protocol.TeamID, node protocol.KID, f protocol.FeedID) Follow
 	// Serves reports whether p may be told of the feed and be given its entries. It is false for a feed that is not known
-	// here. Nothing of a feed that p is not served reaches p, and p is never asked for it: to p it is a feed like any that
-	// does not exist. It is asked often, and for every feed of a list.
+	// here. Nothing of a feed that p is not served reaches p, and unless it is a community feed, p is never asked for it: to
+	// p it is a feed like any that does not exist. It is asked often, and for every feed of a list.
 	Serves(p peer.ID, f protocol.FeedID) bool
 	// Range calls fn with the encoded parcels that this node holds of [from, to), ascending or, if reverse, descending,
 	// until fn returns false. Holes are skipped. The parcels are fn's to keep.

@@ -21,6 +21,14 @@
 // A node's own feeds take part like any other: entries of its own that it does not hold are how a node restored from an
 // old backup learns that it must not sign.
 //
+// # Feeds between two teams
+//
+// A node has one feed for the community, and one for each team and each agreement that it exchanges under. These are nobody
+// else's business, though anybody can compute their ids. [Feeds.Serves] decides which peer may know of which: what a peer is
+// told, by lists, digests, entries or heads, is what it would be told if the others did not exist, byte for byte. Nor is it
+// asked for anything that it may not know of, whatever it claims to hold, nor for blobs that are not for its team. Heads
+// are exchanged for the community feeds only.
+//
 // # Completeness
 //
 // A hash chain cannot show a cut tail. An author's signed Heads can: [Complete] says as of when a feed is complete, or

@@ -17,7 +17,7 @@ import (
 // fetch asks for a range and has the backend take in the answer. What came before a failure is taken in as well, so that a
 // link on which no whole page ever arrives still gets on.
 func (e *Engine) fetch(ctx context.Context, r Request) {
-	if !e.backend.Serves(r.Peer, r.Ask.Feed) { // any more
+	if !e.mayAsk(r.Peer, r.Node, r.Ask.Feed) { // any more
 		e.post(func(l *loop) { l.landed(r, Answer{ID: r.ID}, nil) })
 		return
 	}
@@ -187,8 +187,8 @@ func (e *Engine) compareFeeds(ctx context.Context, p peer.ID) (entries []Entry, 
 			if !e.backend.Follow(en.Team, en.Node, en.Feed).Wanted {
 				continue // so that what is kept of a peer's claims is bounded by what this node follows
 			}
-			if !e.backend.Serves(p, en.Feed) {
-				continue // whoever guesses the id of a feed between others learns nothing by naming it
+			if !e.mayAsk(p, en.Node, en.Feed) {
+				continue
 			}
 			entries = append(entries, en)
 			if en.Heads > heads[en.Node] && en.Feed == communityFeed(en.Node) && len(wants) < MaxEntries {
@@ -245,6 +245,13 @@ func (a *askedTeams) forget(p peer.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.peers, p)
+}
+
+// mayAsk reports whether p may be asked for a feed of the node. Whoever guesses the id of a feed between others learns nothing
+// by naming it. That a community feed is wanted is no secret, and who was away for long knows only peers that it does not
+// serve at first.
+func (e *Engine) mayAsk(p peer.ID, node protocol.KID, f protocol.FeedID) bool {
+	return f == communityFeed(node) || e.backend.Serves(p, f)
 }
 
 // communityFeed returns the one feed of a node of which its heads for the community speak.

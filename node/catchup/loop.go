@@ -274,10 +274,7 @@ func (l *loop) look(f protocol.FeedID, pk poke) {
 		}
 	}
 	upTo := max(x.Max, pk.max)
-	if !l.backend.Serves(pk.peer, f) {
-		return // it is not asked for what it may not have, whatever it named
-	}
-	if !ok || x.tail() > upTo && len(x.missing(Span{1, upTo + 1})) == 0 || l.peers[pk.peer] == nil {
+	if !ok || !l.mayAsk(pk.peer, x.Node, f) || x.tail() > upTo && len(x.missing(Span{1, upTo + 1})) == 0 || l.peers[pk.peer] == nil {
 		return
 	}
 	l.step(Batch{Holds{x, l.backend.Follow(x.Team, x.Node, f)}, Hint{f, pk.peer, upTo}})

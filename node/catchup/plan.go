@@ -88,7 +88,7 @@ func (s *State) fire(f *feed, c claim, ask Ask, promised bool) Request {
 	f.flying = append(f.flying, flight{id: s.lastID, peer: c.peer, ask: ask, promised: promised, probe: probe})
 	s.fly[s.lastID] = f
 	s.source(c.peer).onWay++
-	return Request{ID: s.lastID, Peer: c.peer, Ask: ask}
+	return Request{ID: s.lastID, Peer: c.peer, Node: f.own.Node, Ask: ask}
 }
 
 // ready returns the claims of peers that can be asked now, the least loaded first, and sets when the others can.

@@ -264,7 +264,7 @@ func TestServingEnds(t *testing.T) {
 	before := len(w.requests(kindRange))
 	landed := make(chan struct{})
 	s.e.post(func(l *loop) {
-		r := Request{ID: 1 << 40, Peer: w.ID(), Ask: Ask{Feed: own.feed, From: 1, To: 8}}
+		r := Request{ID: 1 << 40, Peer: w.ID(), Node: a.kid, Ask: Ask{Feed: own.feed, From: 1, To: 8}}
 		l.wg.Go(func() { l.fetch(l.ctx, r); close(landed) })
 	})
 	<-landed
@@ -384,4 +384,14 @@ func TestPagesOfHoles(t *testing.T) {
 	if n := pageOf(nil); n != 0 {
 		t.Errorf("a page of nothing has %d entries", n)
 	}
+}
+
+// A community feed may be asked for where it is not served: by its own entries, a node that was away for long finds out that it
+// must not sign.
+func TestCommunityFeedComesFromAnybody(t *testing.T) {
+	a := newAuthor(t, "a").write(t, 10)
+	x, y := newMemory(a), newMemory(a).hold(t, a, 1, 11)
+	x.confine([]protocol.FeedID{a.feed}, nil)
+	meet(t, newStation(t, x, Options{}), newStation(t, y, Options{}))
+	waitFor(t, "the entries", func() bool { return x.count(a.feed) == 10 })
 }

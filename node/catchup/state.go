@@ -164,6 +164,7 @@ const (
 type Request struct {
 	ID   uint64
 	Peer peer.ID
+	Node protocol.KID // whose feed it is
 	Ask  Ask
 }
 

@@ -142,6 +142,9 @@ func (c *Courier) Recheck(p peer.ID) {
 			cut = append(cut, l.out.reset)
 		}
 		l.ring() // it ends by itself, for it asks too
+		if !l.running {
+			delete(c.lines, p)
+		}
 	}
 	if g != nil {
 		cut = append(cut, g.stops()...)
