@@ -229,6 +229,15 @@ func TestPowerFailsInBreak(t *testing.T) {
 	}
 }
 
+func TestReadOnlyWithoutRecords(t *testing.T) {
+	noSync(t)
+	dir, _ := brokenLog(t)
+	remove(t, dir, recordsFile)
+	if _, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin); !errors.Is(err, ErrBroken) {
+		t.Errorf("got %v, want %v", err, ErrBroken)
+	}
+}
+
 func TestOtherCipher(t *testing.T) {
 	noSync(t)
 	dir, _ := brokenLog(t)

@@ -11,14 +11,22 @@
 // that somebody else kept tells ([Log.Extends]). Records after the last checkpoint can be cut off unnoticed by who can
 // write to the files, and so can everything, with the checkpoint, be set back to an earlier state.
 //
+// # Proofs
+//
+// A proof is a text by c2sp.org/tlog-proof. An entry of the tree is SHA-256(salt ‖ record); the extra data of the proof are
+// the salt, of 16 bytes, and the record: a map in deterministic CBOR with the keys 1 time (Unix milliseconds), 2 actor,
+// 3 action, 4 object, 5 team, 6 label (1 CLEAR to 5 RED), 7 allowed, 8 rule, 9 reason; absent where empty. Records of the
+// log about itself have 10 what was erased, 11 and 12 size and root of the checkpoint that was given up. Checkpoints are
+// by c2sp.org/tlog-checkpoint, with one Ed25519 key and an origin that the caller chooses.
+//
 // # Files
 //
 // A log has a directory of its own: records, hashes and checkpoint. Each record takes one slot of 512 bytes, sealed with
 // the Cipher and bound to its place and to the log; all look alike. Each takes 64 bytes of hashes besides. Nothing is
 // kept in memory for a record.
 //
-// A leaf is SHA-256(salt ‖ record). An erased record leaves its leaf, from which nothing can be guessed without the salt,
-// so that the tree stays as it was ([Log.EraseBefore], [Log.EraseObject]).
+// An erased record leaves its leaf, from which nothing can be guessed without the salt, so that the tree stays as it was
+// ([Log.EraseBefore], [Log.EraseObject]).
 //
 // # Crashes
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -58,6 +59,19 @@ func openFolder(path string, write bool) (*folder, error) {
 		return nil, err
 	}
 	return &folder{root, dir}, nil
+}
+
+// syncParent makes the directory itself durable.
+func (d *folder) syncParent() error {
+	abs, err := filepath.Abs(d.root.Name())
+	if err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(abs))
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncFile(parent), parent.Close())
 }
 
 func (d *folder) close() error { return errors.Join(d.dir.Close(), d.root.Close()) }

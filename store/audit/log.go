@@ -125,7 +125,8 @@ func OpenAfterBreak(dir string, c Cipher, key ed25519.PrivateKey, origin string,
 	return l, nil
 }
 
-// load opens the files and finds out how many records there are. It changes nothing in a log that exists.
+// load opens the files and finds out how many records there are. It makes files that are missing, and changes nothing in
+// those that are there.
 func load(dir string, c Cipher, public ed25519.PublicKey, private ed25519.PrivateKey, origin string, now func() time.Time) (*Log, error) {
 	if _, err := verifier(origin, public); err != nil {
 		return nil, err
@@ -157,6 +158,9 @@ func (l *Log) load() error {
 	}
 	if l.hashes.file, err = l.folder.open(hashesFile, write); err != nil {
 		return err
+	}
+	if l.records == nil && text != nil {
+		return broken("the file of records is missing")
 	}
 	if l.records == nil {
 		return errors.New("there is none")
@@ -207,6 +211,9 @@ func (l *Log) create() error {
 	rand.Read(l.sealer.id[:])
 	l.edge = &edge{}
 	if err := errors.Join(writeAt(l.records, l.sealer.header(), 0), truncate(l.records, slotSize), syncFile(l.records)); err != nil {
+		return err
+	}
+	if err := l.folder.syncParent(); err != nil {
 		return err
 	}
 	return l.writeCheckpoint()

@@ -120,12 +120,12 @@ func TestModel(t *testing.T) {
 				if _, err := l.Verify(); err != nil {
 					t.Fatal(err)
 				}
-				for _, c := range checkpoints {
+				for _, c := range last(checkpoints, 3) {
 					if err := l.Extends(c); err != nil {
 						t.Fatal(err)
 					}
 				}
-				for _, p := range proofs {
+				for _, p := range last(proofs, 3) {
 					if _, err := VerifyProof(p, testPublic()); err != nil {
 						t.Fatal(err)
 					}
@@ -134,3 +134,6 @@ func TestModel(t *testing.T) {
 		})
 	})
 }
+
+// last returns the last n of them, or all.
+func last[T any](all []T, n int) []T { return all[max(0, len(all)-n):] }
