@@ -62,7 +62,8 @@ func (t *Team) CopyTo(name string) *Team {
 	if t.w.used == t.w.Size() {
 		t.w.T.Fatalf("no place is left for %s", name)
 	}
-	c := &Team{Name: name, ID: t.ID, Words: t.Words, Home: filepath.Join(filepath.Dir(t.Home), name), w: t.w, place: t.w.used}
+	c := &Team{Name: name, ID: t.ID, Words: t.Words, Home: filepath.Join(filepath.Dir(t.Home), name), w: t.w, place: t.w.used,
+		kids: map[protocol.KID]bool{}, staff: slices.Clone(t.staff)}
 	t.w.used++
 	t.w.teams = append(t.w.teams, c)
 	if err := copyDir(c.Home, t.Home); err != nil {

@@ -2,11 +2,14 @@ package nodetest
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/store/audit"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -47,6 +50,56 @@ func (w *World) Check() {
 			all[at] = id
 		}
 		t.checkComplete(forked)
+		t.checkLog()
+	}
+}
+
+// checkLetter checks that a message that is not for the community is for this team, and says what its sender said.
+func (t *Team) checkLetter(v *node.MessageView) {
+	w := t.w
+	for _, l := range w.letters {
+		if l.ID != v.ID {
+			continue
+		}
+		switch {
+		case v.Author != l.Author.ID:
+			w.fault("inbox", "%s holds %s as of %s, which %s sent", t.Name, v.ID.Short(), v.AuthorName, l.Author.Name)
+		case v.Author != t.ID && !slices.Contains(l.Teams, t.ID):
+			w.fault("inbox", "%s holds %s, which is not for it", t.Name, v.ID.Short())
+		case v.Label != l.Label:
+			w.fault("inbox", "%s holds %s as %s, and it was sent as %s", t.Name, v.ID.Short(), v.Label, l.Label)
+		case v.Author != t.ID && l.Void != "" && v.Quarantined == "":
+			w.fault("inbox", "%s shows %s, though when it was sent %s", t.Name, v.ID.Short(), l.Void)
+		case v.Sealed && (v.Title != "" || v.Name != ""):
+			w.fault("inbox", "%s knows the title of RED %s", t.Name, v.ID.Short())
+		}
+		return
+	}
+	if !w.evil(v.Node) {
+		w.fault("inbox", "%s holds %s of %s, which nobody sent in this story", t.Name, v.ID.Short(), v.AuthorName)
+	}
+}
+
+// checkLog verifies the disclosure log, and that it has every message that is held and stricter than GREEN.
+func (t *Team) checkLog() {
+	w := t.w
+	if _, err := t.Node.AuditVerify(); err != nil {
+		w.fault("audit", "%s: %v", t.Name, err)
+	}
+	logged := map[protocol.Hash]bool{}
+	if err := t.Node.AuditLog(time.Time{}, func(e *audit.Entry) bool {
+		logged[e.Object] = true
+		return true
+	}); err != nil {
+		w.fault("audit", "%s: %v", t.Name, err)
+	}
+	if err := t.Node.Inbox(store.Query{WithHeld: true}, true, func(v *node.MessageView) bool {
+		if v.Label > tlp.Green && !logged[v.ID] {
+			w.fault("audit", "%s holds %s %s, of which its log has nothing", t.Name, v.Label, v.ID.Short())
+		}
+		return true
+	}); err != nil {
+		w.T.Fatalf("%s: inbox: %v", t.Name, err)
 	}
 }
 
@@ -54,18 +107,23 @@ func (w *World) Check() {
 func (t *Team) messages() map[place]protocol.Hash {
 	t.w.T.Helper()
 	m, seen := map[place]protocol.Hash{}, map[protocol.Hash]bool{}
-	if err := t.Node.Inbox(store.Query{}, true, func(v *node.MessageView) bool {
+	if err := t.Node.Inbox(store.Query{WithHeld: true}, true, func(v *node.MessageView) bool {
 		at := place{v.Node, v.Seq}
-		if _, ok := m[at]; ok {
-			t.w.T.Errorf("%s holds two messages %d of node %s", t.Name, v.Seq, v.Node)
-		}
 		if seen[v.ID] {
 			t.w.T.Errorf("%s holds message %s twice", t.Name, v.ID.Short())
+		}
+		seen[v.ID] = true
+		if v.Audience.Kind != "community" {
+			t.checkLetter(v)
+			return true
+		}
+		if _, ok := m[at]; ok {
+			t.w.T.Errorf("%s holds two messages %d of node %s", t.Name, v.Seq, v.Node)
 		}
 		if v.Label > tlp.Green {
 			t.w.T.Errorf("%s holds a %s message in the community", t.Name, v.Label)
 		}
-		m[at], seen[v.ID] = v.ID, true
+		m[at] = v.ID
 		return true
 	}); err != nil {
 		t.w.T.Fatalf("%s: inbox: %v", t.Name, err)

@@ -27,6 +27,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,13 @@ type World struct {
 	T     testing.TB
 	teams []*Team
 	used  int // places taken
+
+	letters []*Letter                            // sent so far
+	agreed  map[protocol.Hash][2]protocol.TeamID // parties of the agreements offered so far
+	keys    map[string]actor                     // every key that anybody ever held, and who first did
+	carried [][]byte                             // bundles
+	faults  []Fault
+	expect  string // the kind of fault that the story is to have; "" for none
 }
 
 // A Team is one team, its home directory, and its node while it is up.
@@ -77,13 +85,28 @@ type Team struct {
 	ring  *keyring.Ring
 	keys  nodeKeys // that the node had when it was last open
 	peer  *Peer    // instead of a node
+	tap   tap
+	kids  map[protocol.KID]bool // keys that its node ever signed with
+	staff []string              // persons who ever had a key
 }
 
 // Run makes a world with one team at each place, all up, and tells the story in it.
 func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
 	t.Helper()
+	run(t, seed, names, "", story)
+}
+
+// Catches is Run for a world in which something is broken on purpose: it fails unless a fault of the kind is found, by Check or
+// by the oracle.
+func Catches(t *testing.T, seed uint64, names []string, kind string, story func(w *World)) {
+	t.Helper()
+	run(t, seed, names, kind, story)
+}
+
+func run(t *testing.T, seed uint64, names []string, expect string, story func(w *World)) {
+	t.Helper()
 	world.Test(t, func(t *testing.T) {
-		w := &World{World: world.New(t, seed, len(names)+spares, world.Options{}), T: t, used: len(names)}
+		w := &World{World: world.New(t, seed, len(names)+spares, world.Options{}), T: t, used: len(names), expect: expect}
 		dir := t.TempDir() // asked for first, so that it is removed last
 		t.Cleanup(func() {
 			for _, tm := range w.teams {
@@ -94,7 +117,7 @@ func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
 			}
 		})
 		for i, name := range names {
-			tm := &Team{Name: name, Home: filepath.Join(dir, name), w: w, place: i}
+			tm := &Team{Name: name, Home: filepath.Join(dir, name), w: w, place: i, kids: map[protocol.KID]bool{}}
 			f, err := node.Found(node.Founding{Home: tm.Home, Name: name, Country: "XA", Passphrase: Passphrase, WorkFactor: 10,
 				Listen: []string{w.Addr(i).String()}}, time.Now())
 			if err != nil {
@@ -106,7 +129,28 @@ func Run(t *testing.T, seed uint64, names []string, story func(w *World)) {
 		}
 		story(w)
 		w.Check()
+		if len(w.letters)+len(w.agreed) > 0 {
+			w.judge()
+		}
+		w.verdict()
 	})
+}
+
+// verdict fails the test for the faults found, or if it expects one, for lack of it.
+func (w *World) verdict() {
+	w.T.Helper()
+	if w.expect == "" {
+		for _, f := range w.faults {
+			w.T.Errorf("%s: %s", f.Kind, f.Text)
+		}
+		return
+	}
+	for _, f := range w.faults {
+		w.T.Logf("found: %s: %s", f.Kind, f.Text)
+	}
+	if !slices.ContainsFunc(w.faults, func(f Fault) bool { return f.Kind == w.expect }) {
+		w.T.Errorf("nobody noticed: want a fault of kind %q among %d", w.expect, len(w.faults))
+	}
 }
 
 // As returns the team of that name.
@@ -267,6 +311,7 @@ func (t *Team) open() {
 	}
 	t.Node = n
 	t.keys = nodeKeys{t.ring.NodeKey(), t.ring.TransportSeed()}
+	t.harvest()
 }
 
 // nodeKeys are the keys of a node, as a thief takes them.
@@ -276,7 +321,7 @@ type nodeKeys struct {
 }
 
 func (t *Team) newHost(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host, error) {
-	return libp2p.New(
+	h, err := libp2p.New(
 		t.w.Option(t.place),
 		libp2p.Identity(key),
 		libp2p.ListenAddrs(t.w.Addr(t.place)),
@@ -289,6 +334,10 @@ func (t *Team) newHost(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host
 		libp2p.DisableMetrics(),
 		libp2p.ForceReachabilityPublic(),
 	)
+	if err != nil {
+		return nil, err
+	}
+	return &tappedHost{Host: h, tap: &t.tap}, nil
 }
 
 // Leaves stops the team's node in good order.
@@ -304,6 +353,7 @@ func (t *Team) stop() {
 	if t.Node == nil {
 		return
 	}
+	t.harvest()
 	if err := t.Node.Close(); err != nil {
 		t.w.T.Errorf("%s: closing: %v", t.Name, err)
 	}
@@ -357,7 +407,7 @@ func (t *Team) Knows(o *Team) node.TeamInfo {
 // Verifies compares fingerprints with the other team, and attests it to others.
 func (t *Team) Verifies(o *Team) {
 	t.w.T.Helper()
-	now := uint64(time.Now().Unix())
+	now := uint64(t.now().Unix())
 	e, err := protocol.Sign(&protocol.Attest{Issuer: t.ID, Subject: o.ID, Method: "phone", Issued: now, Expires: now + 86400*365}, t.Officer())
 	if err == nil {
 		err = t.Node.VerifyTeam(o.ID, o.Knows(o).Fingerprint, "phone", "officer-1", e)

@@ -1,0 +1,99 @@
+package nodetest
+
+import (
+	"context"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// A tap records what goes over the streams of one team's hosts, as somebody would who reads every line and has broken its
+// encryption: each direction of each stream whole.
+type tap struct {
+	mu   sync.Mutex
+	said []*strand // guarded by mu
+	read []*strand // guarded by mu
+}
+
+// A strand is one direction of one stream.
+type strand struct {
+	proto libp2p.ID
+	data  []byte
+}
+
+func (t *tap) add(to *[]*strand, proto libp2p.ID) *strand {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &strand{proto: proto}
+	*to = append(*to, s)
+	return s
+}
+
+func (t *tap) note(s *strand, b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.data = append(s.data, b...)
+}
+
+// heard returns what came over each stream to the team's hosts.
+func (t *tap) heard() [][]byte { return t.copies(&t.read) }
+
+// told returns what the team's hosts wrote into each stream, whether it arrived or not.
+func (t *tap) told() [][]byte { return t.copies(&t.said) }
+
+func (t *tap) copies(of *[]*strand) (out [][]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range *of {
+		if len(s.data) > 0 {
+			out = append(out, s.data[:len(s.data):len(s.data)])
+		}
+	}
+	return out
+}
+
+// A tappedHost is a host all of whose streams are recorded.
+type tappedHost struct {
+	host.Host
+	tap *tap
+}
+
+func (h *tappedHost) wrap(s network.Stream) network.Stream {
+	return &tappedStream{Stream: s, tap: h.tap, said: h.tap.add(&h.tap.said, s.Protocol()), read: h.tap.add(&h.tap.read, s.Protocol())}
+}
+
+func (h *tappedHost) NewStream(ctx context.Context, p peer.ID, ids ...libp2p.ID) (network.Stream, error) {
+	s, err := h.Host.NewStream(ctx, p, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return h.wrap(s), nil
+}
+
+func (h *tappedHost) SetStreamHandler(id libp2p.ID, f network.StreamHandler) {
+	h.Host.SetStreamHandler(id, func(s network.Stream) { f(h.wrap(s)) })
+}
+
+func (h *tappedHost) SetStreamHandlerMatch(id libp2p.ID, match func(libp2p.ID) bool, f network.StreamHandler) {
+	h.Host.SetStreamHandlerMatch(id, match, func(s network.Stream) { f(h.wrap(s)) })
+}
+
+type tappedStream struct {
+	network.Stream
+	tap        *tap
+	said, read *strand
+}
+
+func (s *tappedStream) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	s.tap.note(s.read, b[:n])
+	return n, err
+}
+
+func (s *tappedStream) Write(b []byte) (int, error) {
+	s.tap.note(s.said, b)
+	return s.Stream.Write(b)
+}
