@@ -353,7 +353,9 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 	n.mu.RLock()
 	for _, t := range teams {
 		d := trust.Decide(n.question(trust.Compose, st, t))
-		log = append(log, n.disclosures("compose", u.id, []protocol.TeamID{t}, st.Label, d)...)
+		if st.Kind.ForPeople() {
+			log = append(log, n.disclosures("compose", u.id, []protocol.TeamID{t}, st.Label, d)...)
+		}
 		if !d.Allowed && err == nil {
 			err = refused(d)
 		}
