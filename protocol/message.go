@@ -127,6 +127,12 @@ func (s *Statement) check() error {
 	if !s.Kind.ForPeople() {
 		return s.checkControl()
 	}
+	return s.checkMessage()
+}
+
+// checkMessage checks a statement that people read. What is RED goes to named persons, of every team that it is for and of no
+// other but the author's, and to nobody besides.
+func (s *Statement) checkMessage() error {
 	if len(s.Receipts) != 0 || len(s.Records) != 0 {
 		return errors.New("a message for people with receipts or records")
 	}

@@ -543,6 +543,8 @@ func recordVectors() []vector {
 	onStatement("body-large", "P-71", "a body over 1 GiB", func(s *Statement) { s.Body.Size, s.Body.Inline = MaxBlob+1, nil })
 	onStatement("format-empty", "P-72", "a body without a format", func(s *Statement) { s.Body.Format = "" })
 	onStatement("format-41", "P-72", "a format of 41 bytes", func(s *Statement) { s.Body.Format = strings.Repeat("f", 41) })
+	onStatement("format-control", "P-16", "a format with an escape character", func(s *Statement) { s.Body.Format = "\x1b" })
+	onStatement("file-control", "P-16", "a file name with an escape character", func(s *Statement) { s.Body.Name = "\x1b" })
 	for i, name := range []string{"a/b", `a\b`, "..", ".", "a\nb", strings.Repeat("n", 256)} {
 		onStatement("file-"+string(rune('1'+i)), "P-73", "a file name that is none", func(s *Statement) { s.Body.Name = name })
 	}
