@@ -94,6 +94,9 @@ func (n *Node) ownFeeds(team protocol.TeamID) []protocol.FeedID {
 
 // mayHave says whether a team may now be given what is in a channel.
 func (n *Node) mayHave(team protocol.TeamID, c protocol.Channel) bool {
+	if testOnlyMayHave != nil && testOnlyMayHave(team, c) {
+		return true
+	}
 	if !c.IsCommunity() && (!c.Joins(n.team) || team != n.team && !c.Joins(team)) {
 		return false
 	}
@@ -124,6 +127,9 @@ func (n *Node) mayPass(action trust.Action, team protocol.TeamID, c protocol.Cha
 func (n *Node) question(action trust.Action, st *protocol.Statement, team protocol.TeamID) trust.Question {
 	q := n.book.Ask(action, st.Label, st.Audience, team, n.now())
 	q.Control = !st.Kind.ForPeople()
+	if testOnlyQuestion != nil {
+		testOnlyQuestion(&q)
+	}
 	return q
 }
 
@@ -168,6 +174,9 @@ func (n *Node) sealTo(team protocol.TeamID, inner []byte) ([]byte, error) {
 	if len(rs) == 0 {
 		return nil, fmt.Errorf("team %s has no node to which anything could be sealed", team.Short())
 	}
+	if testOnlySeal != nil {
+		return testOnlySeal(team, inner, rs)
+	}
 	return seal.SealSmall(inner, rs...)
 }
 
@@ -190,6 +199,9 @@ func (n *Node) sealContent(st *protocol.Statement, persons []string) error {
 	}
 	if st.Content, err = seal.SealSmall(plain, rs...); err != nil {
 		return err
+	}
+	if testOnlyContent != nil {
+		st.Content = testOnlyContent(plain, st.Content)
 	}
 	st.Title, st.Body = "", protocol.Body{}
 	return nil

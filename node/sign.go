@@ -390,6 +390,9 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 				return nil, nil, log, err
 			}
 		}
+		if testOnlyParcel != nil {
+			testOnlyParcel(st, p)
+		}
 		if e.Envelope, err = protocol.Sign(p, key); err != nil {
 			return nil, nil, log, err
 		}
