@@ -53,11 +53,12 @@ func printStatus(p *program, s *control.Status) {
 		o.linef("agreements %d; see entente agree list", s.Agreed)
 	}
 	for _, b := range s.Outbox {
-		oldest := ""
-		if b.Oldest != nil {
-			oldest = ", the oldest since " + stampPtr(b.Oldest)
+		held := ""
+		if b.Held > 0 {
+			held = fmt.Sprintf("; %d held back there", b.Held)
 		}
-		o.linef("outbox     %s for %s not known to have arrived%s", plural(int(b.Waiting), "message", "messages"), shorten(plainLine(b.Name), 40), oldest)
+		o.linef("outbox     %s for %s not known to have arrived, the oldest of %s%s", plural(int(b.Waiting), "message", "messages"),
+			shorten(plainLine(b.Name), 40), stampPtr(b.Oldest), held)
 	}
 	var t table
 	connected := 0

@@ -42,7 +42,33 @@ the format puts it, in text as TLP:LABEL. A file without a marking is refused, u
 --tlp you may tighten the file's own label, never loosen it.
 
 CLEAR and GREEN may go to the community. AMBER and above to the community is refused (rule
-community-ceiling, exit code 3).
+community-ceiling, exit code 3). AMBER and AMBER+STRICT go to named teams that a person of yours verified,
+or under an agreement that is active; RED goes to persons of verified teams. See: entente help restricted
+`},
+	{"restricted", `
+Exchange with named teams and persons
+
+Who gets what is decided by encryption: a message is sealed to the nodes of exactly the teams you name, or
+for RED to persons, and nobody else learns that it was sent. What is refused says by which rule, and changes
+nothing (exit code 3).
+
+Terms        an officer of each team signs one document:
+                 entente agree offer CERT-OTHER --tlp-max AMBER --keep 90
+                 entente agree sign ID            (at the other team)
+                 entente agree list
+             Either team suspends, resumes or ends it at any time: entente agree suspend, resume, end
+Sending      you see who will be able to read, before anything is sent:
+                 entente send case.md --to agreement:CERT-OTHER
+                 entente send case.md --to team:CERT-OTHER,CERT-THIRD
+Persons      RED is sealed to persons, each with a passphrase or hardware key of their own:
+                 entente operator add "Bo Example"
+                 entente send names.md --to "person:CERT-OTHER/Bo Example" --as Ada
+                 entente show ID                  (asks for the person's passphrase)
+             Without --as nobody of your own team can read it back.
+Receipts     entente receipts ID: at whom it has arrived, and who opened RED
+Proof        the disclosure log keeps every decision about AMBER and above: entente audit log, audit prove
+By hand      entente export FILE --to media --for CERT-OTHER, and entente import FILE there
+When a message does not arrive: entente doctor CERT-OTHER
 `},
 	{"keys", `
 The keys of a team, and what to do when one is lost or stolen
@@ -52,6 +78,8 @@ root key        a file of its own, with a passphrase. The node does not need it:
                 safe. It names the officers: entente officer add, entente officer remove, entente root rotate
 officer keys    one for each person who signs for the team, with a passphrase: verifying teams, the card,
                 the list of nodes
+operators       persons who read RED, with a passphrase or hardware key: entente operator add. Lost passphrase:
+                nobody opens what was sealed to it; remove the operator and add them anew
 node key        on the node. It signs messages. Stolen or copied: entente node replace, entente node revoke
 unlock secret   opens the node's keys and messages on the disk. A copied disk yields nothing where the
                 secret is not on it.

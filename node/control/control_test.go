@@ -26,8 +26,13 @@ import (
 // newNode makes a team and opens its node, which listens on loopback if it is to run.
 func newNode(t *testing.T, run bool) (*node.Node, string) {
 	t.Helper()
+	return newNamed(t, "CERT-A", run)
+}
+
+func newNamed(t *testing.T, name string, run bool) (*node.Node, string) {
+	t.Helper()
 	home := filepath.Join(t.TempDir(), "home")
-	if _, err := node.Found(node.Founding{Home: home, Name: "CERT-A", Country: "XA", Officer: "Ada", Passphrase: "passphrase",
+	if _, err := node.Found(node.Founding{Home: home, Name: name, Country: "XA", Officer: "Ada", Passphrase: "passphrase",
 		Listen: []string{"/ip4/127.0.0.1/tcp/0"}, WorkFactor: seal.MinWorkFactor}, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -221,6 +221,8 @@ func toError(err error) *Error {
 		return &Error{Code: Usage, Text: err.Error(), Hint: "name one of them by the beginning of its id: entente team list"}
 	case errors.Is(err, trust.ErrNoTeam):
 		return &Error{Code: NotFound, Text: err.Error(), Hint: "the teams known here: entente team list"}
+	case errors.Is(err, trust.ErrNoAgreement):
+		return &Error{Code: NotFound, Text: err.Error(), Hint: "the agreements known here: entente agree list"}
 	case errors.Is(err, node.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		return &Error{Code: NotFound, Text: err.Error()}
 	case errors.Is(err, store.ErrFull):

@@ -26,6 +26,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if st.Running {
 		out.Started = whenPtr(s.started)
 	}
+	for _, o := range st.Outbox {
+		out.Outbox = append(out.Outbox, Outbox{Team: o.Team, Name: o.TeamName, Waiting: o.Waiting, Held: o.Held, Oldest: whenPtr(o.Oldest)})
+	}
 	peers := func(t node.TeamInfo) {
 		for _, n := range t.Nodes {
 			if n.Revoked || n.KID == st.Node {

@@ -222,6 +222,7 @@ type Outbox struct {
 	Team    protocol.TeamID `json:"team"`
 	Name    string          `json:"name"`
 	Waiting uint64          `json:"waiting"` // messages
+	Held    uint64          `json:"held"`    // of these, that arrived and are held back there
 	Oldest  *time.Time      `json:"oldest,omitempty"`
 }
 
