@@ -432,12 +432,20 @@ func TestBudget(t *testing.T) {
 	}
 	// The smallest item for the largest Go value: lists of empty maps where a table wants nodes, officers, signatures.
 	empty := slices.Repeat([]any{refMap{}}, 4096)
-	for name, typ := range map[string]Type{"nodes": TypeManifest, "phones": TypeCard, "feeds": TypeHeads} {
+	for name, typ := range map[string]Type{"nodes": TypeManifest, "phones": TypeCard, "feeds": TypeHeads, "receipts": TypeStatement} {
 		for k := range uint64(20) {
 			inputs[fmt.Sprint(name, " ", k)] = envelopeOf(typ, refEncode(refMap{{k, empty}}), nodeKey).Encode()
 		}
 	}
 	inputs["signatures"] = refEncode([]any{string(TypeHeads), []byte{}, slices.Repeat([]any{[]any{[]byte{}, uint64(0), []byte{}, []byte{}}}, 4096)})
+	inputs["persons"] = envelopeOf(TypeStatement, refEncode(refMap{{uint64(6), refMap{{uint64(3), empty}}}}), nodeKey).Encode()
+	inputs["records"] = envelopeOf(TypeStatement, refEncode(refMap{{uint64(17), slices.Repeat([]any{[]byte{}}, 4096)}}), nodeKey).Encode()
+	carried := exampleControl(KindRecords) // records whose lists are full
+	for range MaxCarried {
+		hostile := refEncode([]any{string(TypeAgreement), []byte{}, slices.Repeat([]any{[]any{[]byte{}, uint64(0), []byte{}, []byte{}}}, 1000)})
+		carried.Records = append(carried.Records, hostile)
+	}
+	inputs["signatures of records"] = envelopeOf(TypeStatement, must(Marshal(carried)), nodeKey).Encode()
 	texts := slices.Repeat([]any{""}, 4096)
 	officers := slices.Repeat([]any{refMap{{uint64(3), texts}}}, 50)
 	inputs["acts"] = envelopeOf(TypeRoot, refEncode(refMap{{uint64(7), officers}}), nodeKey).Encode()
