@@ -31,7 +31,7 @@ type blobNews struct{ peers []peer.ID }
 // A hunt is the search for one blob.
 type hunt struct {
 	ref   protocol.BlobRef
-	peers []peer.ID // who may have it
+	peers []peer.ID // who may have it, ascending
 	rank  int       // how many are wanted more of the same peer
 	turns int       // ended, without the whole
 	whole bool      // since the last look
@@ -144,6 +144,7 @@ func (l *blobLooker) keep(found map[protocol.Hash]*hunt, now time.Time) {
 	l.list = l.list[:0]
 	for hash, h := range l.hunts {
 		if found[hash] != nil {
+			slices.Sort(h.peers)
 			l.list = append(l.list, h)
 		}
 	}
@@ -153,14 +154,15 @@ func (l *blobLooker) keep(found map[protocol.Hash]*hunt, now time.Time) {
 	})
 }
 
-// begin starts searches while there is room.
+// begin starts searches while there is room. Those of which the same few peers are asked take half of it at the most, so that
+// a team that gives its own slowly does not hold up what comes from others.
 func (l *blobLooker) begin() {
 	for _, h := range l.list {
 		now := time.Now()
 		if l.running >= l.opt.Blobs {
 			return
 		}
-		if h.busy || h.whole || now.Before(h.until) {
+		if h.busy || h.whole || now.Before(h.until) || l.alike(h) >= max(l.opt.Blobs/2, 1) {
 			continue
 		}
 		h.busy = true
@@ -171,6 +173,16 @@ func (l *blobLooker) begin() {
 			l.done <- func() { h.finish(res, time.Now()) }
 		})
 	}
+}
+
+// alike returns how many searches go on among the same peers.
+func (l *blobLooker) alike(h *hunt) (n int) {
+	for _, o := range l.list {
+		if o.busy && slices.Equal(o.peers, h.peers) {
+			n++
+		}
+	}
+	return n
 }
 
 // order returns whom to ask, at most blobTries: peers that had no part in wrong bytes first, others in turn.

@@ -24,7 +24,7 @@ type Options struct {
 	PokeDelay time.Duration // how long a gap may wait for gossip to fill it; 2 seconds
 	Verifiers int           // concurrent calls of Ingest; GOMAXPROCS
 	Window    int           // range requests that are on the way or being verified; 6 + 2 for each verifier
-	Blobs     int           // blobs fetched at a time; 2
+	Blobs     int           // blobs fetched at a time; 4
 
 	PeerStreams int           // streams that a peer may have open at this node; 8
 	Streams     int           // streams that all peers together may have open, and four times as many of peers that have one each; 64
@@ -41,7 +41,7 @@ func (o Options) withDefaults() Options {
 	o.PokeDelay = cmp.Or(o.PokeDelay, 2*time.Second)
 	o.Verifiers = cmp.Or(o.Verifiers, runtime.GOMAXPROCS(0))
 	o.Window = cmp.Or(o.Window, 6+2*o.Verifiers)
-	o.Blobs = cmp.Or(o.Blobs, 2)
+	o.Blobs = cmp.Or(o.Blobs, 4)
 	o.PeerStreams = cmp.Or(o.PeerStreams, 8)
 	o.Streams = cmp.Or(o.Streams, 64)
 	o.Patience = cmp.Or(o.Patience, 20*time.Second)

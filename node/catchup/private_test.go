@@ -395,3 +395,31 @@ func TestCommunityFeedComesFromAnybody(t *testing.T) {
 	meet(t, newStation(t, x, Options{}), newStation(t, y, Options{}))
 	waitFor(t, "the entries", func() bool { return x.count(a.feed) == 10 })
 }
+
+// A partner that gives its blobs slowly, or not at all, does not hold up those of others.
+func TestSlowBlobs(t *testing.T) {
+	b, ref := blob(t, 300_000)
+	mine, has := newMemory(), newMemory()
+	has.blobs[ref.Hash] = b
+	evil := newStation(t, nil, Options{})
+	hang := make(chan struct{})
+	defer close(hang)
+	begun := make(chan struct{}, 100)
+	pretend(t, evil, map[kind]func(*request, network.Stream){kindBlob: func(*request, network.Stream) { begun <- struct{}{}; <-hang }})
+	for range 5 {
+		_, slow := blob(t, 1000)
+		mine.wanted = append(mine.wanted, slow)
+	}
+	mine.wanted = append(mine.wanted, ref)
+	friend := newStation(t, has, Options{})
+	mine.may = func(p peer.ID, h protocol.Hash) bool { return (h == ref.Hash) == (p == friend.ID()) }
+	me := newStation(t, mine, Options{Patience: 10 * time.Minute})
+	meet(t, me, evil)
+	<-begun
+	<-begun
+	meet(t, me, friend)
+	waitFor(t, "the blob", func() bool { w, _ := mine.WantedBlobs(friend.ID(), 1); return len(w) == 0 })
+	if n := len(begun); n > 0 {
+		t.Errorf("%d more searches among the same peers: want 2 in all", n)
+	}
+}
