@@ -103,32 +103,11 @@ type AgreementResult struct {
 // Added is false without an error for what is known or needless. An error means: refused, nothing changed; it wraps what the
 // errors of Add wrap. The same agreement with other signatures is merged. A signature or a word that permits counts only if
 // the root record that it names is the team's head when it comes; a word that restricts, if that is any record of the log.
+//
+// A word on an agreement that is not known wraps ErrMissing; one on an agreement that was refused wraps ErrNoAgreement, as
+// nothing is missing that could still come. So whoever sends a word sends the agreement before it, each time.
 func (b *Book) AddAgreement(e *protocol.Envelope, now time.Time) AgreementResult {
 	return b.addAgreement(e, now, false)
-}
-
-// AddAgreements adds records that may depend on each other. Its results are those of AddAgreement, in the order of es, but for
-// this: a word on an agreement that is refused in the same call is refused with ErrNoAgreement, as nothing is missing that
-// could still come. So whoever sends a word sends the agreement with it.
-func (b *Book) AddAgreements(es []*protocol.Envelope, now time.Time) []AgreementResult {
-	out := make([]AgreementResult, len(es))
-	refused := map[protocol.Hash]bool{}
-	for i, e := range es {
-		if e.Type == protocol.TypeAgreement {
-			out[i] = b.AddAgreement(e, now)
-			refused[out[i].ID] = out[i].Err != nil && !errors.Is(out[i].Err, ErrMissing)
-		}
-	}
-	for i, e := range es {
-		if e.Type == protocol.TypeAgreement {
-			continue
-		}
-		out[i] = b.AddAgreement(e, now)
-		if s, err := protocol.Decode[protocol.AgreementStatus](e); err == nil && refused[s.Agreement] && errors.Is(out[i].Err, ErrMissing) {
-			out[i].Err = fmt.Errorf("%w: agreement %s was refused", ErrNoAgreement, s.Agreement.Short())
-		}
-	}
-	return out
 }
 
 // LoadAgreements takes in the records that this node's own store kept, in any order, after Load took in those of the teams. It
@@ -154,13 +133,15 @@ func (b *Book) addAgreement(e *protocol.Envelope, now time.Time, load bool) Agre
 	r := AgreementResult{ID: e.ID(), Envelope: e}
 	switch e.Type {
 	case protocol.TypeAgreement:
+		r.Of = r.ID
 		a, err := b.readAgreement(e, load)
 		if err != nil {
 			r.Err = fmt.Errorf("agreement %s: %w", r.ID.Short(), err)
+			b.refuse(r.ID, err)
 			return r
 		}
-		r.Of = a.id
 		r.Added, r.Envelope, r.Drop, r.Err = b.takeAgreement(a, now, load)
+		b.refuse(a.id, r.Err)
 	case protocol.TypeAgreementStatus:
 		s, err := b.readStatus(e, load)
 		if err != nil {
@@ -173,6 +154,20 @@ func (b *Book) addAgreement(e *protocol.Envelope, now time.Time, load bool) Agre
 		r.Err = fmt.Errorf("%w: %.60q is no record of an agreement", protocol.ErrMalformed, string(e.Type))
 	}
 	return r
+}
+
+// maxRefused bounds how many agreements that were refused are remembered.
+const maxRefused = 1024
+
+// refuse remembers an agreement that was refused for a reason that will not pass by itself.
+func (b *Book) refuse(id protocol.Hash, err error) {
+	if err == nil || errors.Is(err, ErrMissing) || errors.Is(err, protocol.ErrSignature) || errors.Is(err, protocol.ErrMalformed) {
+		return
+	}
+	if len(b.refused) >= maxRefused {
+		clear(b.refused)
+	}
+	b.refused[id] = true
 }
 
 // readAgreement verifies an agreement and returns it with the signatures that count.
@@ -337,7 +332,10 @@ func (b *Book) readStatus(e *protocol.Envelope, load bool) (*status, error) {
 	}
 	s := &status{signed{id: e.ID()}, ps, e}
 	a := b.agreements[s.Agreement]
-	if a == nil {
+	switch {
+	case a == nil && b.refused[s.Agreement]:
+		return nil, fmt.Errorf("%w: agreement %s was refused", ErrNoAgreement, s.Agreement.Short())
+	case a == nil:
 		return nil, fmt.Errorf("%w: agreement %s", ErrMissing, s.Agreement.Short())
 	}
 	if s.Party != a.A && s.Party != a.B {
@@ -391,7 +389,7 @@ func (b *Book) takeStatus(s *status) (added bool, drop []protocol.Hash) {
 			return false, nil
 		case t.replaces(o, s):
 			return false, []protocol.Hash{s.id}
-		case t.replaces(s, o):
+		case t.replaces(s, o), t.roots[o.Root] == nil: // of a branch that was given up
 			drop = append(drop, o.id)
 		default:
 			kept = append(kept, o)

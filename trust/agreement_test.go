@@ -214,14 +214,20 @@ func TestAgreementsThatAreRefused(t *testing.T) {
 
 	lapsed := a.Offer(b, func(x *protocol.Agreement) { x.From, x.Until = x.From-20, x.From })
 	disagree(t, bb, lapsed, ErrRule)
-	// The word that belongs to it says so, too, when it comes along, instead of waiting for ever.
-	rs := bb.AddAgreements([]*protocol.Envelope{a.Word(lapsed.ID(), 1, protocol.PartyEnded), lapsed}, now)
-	if !errors.Is(rs[0].Err, ErrNoAgreement) || errors.Is(rs[0].Err, ErrMissing) {
-		t.Errorf("a word on what is refused: %v", rs[0].Err)
+	// The word that belongs to it is refused for good, too, instead of waiting for ever; a later word on an agreement that came
+	// late is not.
+	disagree(t, bb, a.Word(lapsed.ID(), 1, protocol.PartyEnded), ErrNoAgreement)
+	if r := bb.AddAgreement(a.Word(lapsed.ID(), 1, protocol.PartyEnded), now); errors.Is(r.Err, ErrMissing) {
+		t.Errorf("a word on what was refused: %v", r.Err)
 	}
-	rs = ab.AddAgreements([]*protocol.Envelope{a.Word(id, 1, protocol.PartyEnded), offer}, now)
-	if rs[0].Err != nil || rs[1].Err != nil || rs[0].Of != id || rs[1].Of != id {
-		t.Errorf("word and agreement together: %v, %v", rs[0].Err, rs[1].Err)
+	word = &protocol.AgreementStatus{Agreement: id, Party: a.ID, Root: a.RootEnv.ID(), Counter: 1, Status: protocol.PartyEnded, Time: 1}
+	disagree(t, ab, a.Sign(word), ErrMissing)
+	agree(t, ab, offer, a.Sign(word))
+	for range maxRefused + 1 {
+		ab.refuse(protocol.Sum("refused", []byte{byte(len(ab.refused)), byte(len(ab.refused) >> 8)}), ErrRule)
+	}
+	if len(ab.refused) > maxRefused {
+		t.Errorf("%d refused agreements are remembered", len(ab.refused))
 	}
 }
 

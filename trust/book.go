@@ -46,6 +46,7 @@ type Book struct {
 
 	agreements map[protocol.Hash]*agreement
 	partners   map[protocol.TeamID][]protocol.Hash // agreements with the team, ascending; values are never changed in place
+	refused    map[protocol.Hash]bool              // agreements that were; at most maxRefused
 	seen       map[protocol.Hash]time.Time         // when root records that were new were first seen
 	unkept     []OwnAct                            // of seen, what Act was not given
 }
@@ -84,7 +85,7 @@ type signed struct {
 func NewBook(self protocol.TeamID) *Book {
 	b := &Book{self: self, teams: map[protocol.TeamID]*team{}, nodes: map[protocol.KID][]protocol.TeamID{},
 		peers: map[string][]protocol.TeamID{}, agreements: map[protocol.Hash]*agreement{},
-		partners: map[protocol.TeamID][]protocol.Hash{}, seen: map[protocol.Hash]time.Time{}}
+		partners: map[protocol.TeamID][]protocol.Hash{}, refused: map[protocol.Hash]bool{}, seen: map[protocol.Hash]time.Time{}}
 	if !self.IsZero() {
 		b.teams[self] = newTeam(self)
 	}

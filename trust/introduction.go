@@ -102,7 +102,7 @@ func wholeAlone(es []*protocol.Envelope, id protocol.TeamID, now time.Time) (*te
 // copyWith returns a copy of the Book in which the team can be changed without changing b.
 func (b *Book) copyWith(id protocol.TeamID) *Book {
 	c := &Book{self: b.self, teams: maps.Clone(b.teams), nodes: maps.Clone(b.nodes), peers: maps.Clone(b.peers),
-		agreements: maps.Clone(b.agreements), partners: maps.Clone(b.partners), seen: maps.Clone(b.seen), unkept: slices.Clone(b.unkept)}
+		agreements: maps.Clone(b.agreements), partners: maps.Clone(b.partners), refused: maps.Clone(b.refused), seen: maps.Clone(b.seen), unkept: slices.Clone(b.unkept)}
 	if t := c.teams[id]; t != nil {
 		n := *t
 		n.roots, n.path, n.listed = maps.Clone(t.roots), maps.Clone(t.path), maps.Clone(t.listed)
