@@ -11,6 +11,16 @@
 // disk before the call returns. A transaction holds all or nothing: parcels, messages, extents of feeds, links to what is
 // corrected, wanted blobs. After a failed commit the store refuses every write until it is opened anew.
 //
+// # Channels
+//
+// What two teams exchange is sealed, and apart from everything else: feeds, messages, terms and blobs of each
+// [protocol.Channel] are under a key of their own. The ciphertext of a parcel is kept, to serve it; the statement that was in
+// it is kept beside it. An author's statement to several teams is several parcels and one message. Some entries are no message:
+// they are links of their feeds only. Some messages are held back, and nobody sees them before [Store.Release].
+//
+// When the key of a channel is given up, nothing of it can be read any more, whatever is still on the disk; [Store.Forget]
+// then takes that away as well.
+//
 // # Order
 //
 // A message has an arrival number N, from 1, without meaning outside this store. N and the time of receipt rise together.

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"pgregory.net/rapid"
 
 	"github.com/entente-network/entente/protocol"
@@ -94,7 +98,9 @@ func TestExchange(t *testing.T) {
 				}
 			}
 		}
-		before := func(rt *rapid.T) time.Time { return ck.t.Add(-time.Duration(rapid.IntRange(-1, 3).Draw(rt, "hours")) * time.Hour) }
+		before := func(rt *rapid.T) time.Time {
+			return ck.t.Add(-time.Duration(rapid.IntRange(-1, 3).Draw(rt, "hours")) * time.Hour)
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"theirs": func(rt *rapid.T) {
 				var some []Entry
@@ -242,11 +248,12 @@ func TestMigrateHeads(t *testing.T) {
 		_, err := tx.put(old, s.local, e.Encode())
 		return errors.Join(err, tx.Set(key(kHeads, protocol.KID{1}), []byte("garbage")))
 	})
-	if err := errors.Join(s.setSchema(1), s.Close()); err != nil {
+	if err := s.setSchema(1); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		s = openTest(t, dir, Options{})
+	backup := rawBackup(t, s, 1)
+	check := func(s *Store) {
+		t.Helper()
 		if _, got, err := s.Heads(h.Node, protocol.TeamID{}); err != nil || got.N != 7 {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -257,8 +264,42 @@ func TestMigrateHeads(t *testing.T) {
 			t.Errorf("got %d heads, want 1", len(keys))
 		}
 		mustClean(t, s, a.lookup)
+	}
+	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		s = openTest(t, dir, Options{})
+		check(s)
 	}
+	loaded := openTest(t, "", Options{})
+	if err := loaded.Load(t.Context(), bytes.NewReader(backup)); err != nil {
+		t.Fatal(err)
+	}
+	check(loaded)
+}
+
+// rawBackup writes a backup of a former layout, with all that can be opened.
+func rawBackup(t *testing.T, s *Store, version uint64) []byte {
+	t.Helper()
+	b := binary.BigEndian.AppendUint64([]byte(backupMagic), version)
+	count := uint64(0)
+	if err := s.view(func(tx *tx) error {
+		return tx.scan(nil, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
+			v, err := item.ValueCopy(nil)
+			if err != nil || string(v) == "garbage" {
+				return err == nil, err
+			}
+			k := item.KeyCopy(nil)
+			b = append(binary.AppendUvarint(append(b, 1), uint64(len(k))), k...)
+			b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
+			count++
+			return true, nil
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b = binary.BigEndian.AppendUint64(append(b, 0), count)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
 }

@@ -31,7 +31,7 @@ type Entry struct {
 // An Outcome says what became of one entry.
 type Outcome struct {
 	Verdict trust.Verdict
-	N       uint64              // arrival number of the message; 0 where there is none
+	N       uint64              // arrival number of the message; 0 where there is none of the entry's own
 	Proof   *protocol.ForkProof // set once for each slot, when its fork is first seen
 	Err     error               // ErrQuota: refused for now, whatever the verdict
 }

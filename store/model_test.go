@@ -15,8 +15,8 @@ import (
 func TestAnything(t *testing.T) {
 	var authors []*author
 	var es []Entry
-	for _, name := range []string{"at", "de", "pl"} {
-		a := newAuthor(t, name)
+	pair := newAuthor(t, "de").to("me", protocol.Hash{})
+	for _, a := range []*author{newAuthor(t, "at"), newAuthor(t, "de"), pair} {
 		authors = append(authors, a)
 		for i := range 12 {
 			st := a.statement("t", "body")
@@ -25,8 +25,19 @@ func TestAnything(t *testing.T) {
 			}
 			if i%6 == 5 {
 				st.Body = a.big(blobBytes(ChunkSize + i)).Body
+				if a == pair {
+					ref := refOf(blobBytes(ChunkSize + 100 + i))
+					st.Blob, st.Body.Key = &ref, "AGE-SECRET-KEY-X"
+				}
 			}
-			es = append(es, a.entry(st))
+			e := a.entry(st)
+			switch {
+			case a == pair && i == 2:
+				e.Held = "a-rule"
+			case a == pair && i == 9:
+				e = back(e)[0]
+			}
+			es = append(es, e)
 		}
 	}
 	lookup := func(kid protocol.KID) (protocol.PublicKey, bool) {
@@ -94,7 +105,7 @@ func TestAnything(t *testing.T) {
 				}))
 			},
 			"damage": func(rt *rapid.T) {
-				prefix := rapid.SampledFrom([]byte{kParcel, kMessage, kID, kExtent, kBlob, kChunk, kTerms, kPosting}).Draw(rt, "kind")
+				prefix := rapid.SampledFrom([]byte{kParcel, kMessage, kID, kExtent, kBlob, kChunk, kTerms, kPosting, kInner, kHeld, kLink}).Draw(rt, "kind")
 				keys := keysOf(t, s, prefix)
 				if len(keys) == 0 {
 					rt.Skip("nothing of the kind")

@@ -37,6 +37,9 @@ func (s *Store) IndexPending(max int) ([]*Message, error) {
 			return
 		}
 		seen[pl.n] = true
+		if t.has(key(kHeld, pl.n)) {
+			return
+		}
 		m, err := t.message(pl, true)
 		if err != nil {
 			if errors.Is(err, ErrNotFound) {
