@@ -78,9 +78,9 @@ func TestHostileParcels(t *testing.T) {
 			raw, _ := m.Parcel(st)
 			return raw
 		}},
-		{"RED", func(_ *nodetest.Team, m *nodetest.Peer) []byte {
-			st := m.Statement("for one person")
-			st.Label = tlp.Red
+		{"AMBER+STRICT", func(_ *nodetest.Team, m *nodetest.Peer) []byte {
+			st := m.Statement("for one team")
+			st.Label = tlp.AmberStrict
 			raw, _ := m.Parcel(st)
 			return raw
 		}},

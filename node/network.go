@@ -97,6 +97,9 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 				n.log.Error("forgetting what agreements say shall be forgotten", "err", err)
 			}
 			n.retell(ctx)
+			if _, err := n.audit.Checkpoint(); err != nil {
+				n.log.Error("signing a checkpoint of the disclosure log", "err", err)
+			}
 		}
 		if days := n.cfg.RetentionDays; days > 0 && now.Sub(pruned) > 24*time.Hour {
 			pruned = now
