@@ -289,13 +289,17 @@ func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest pro
 		if a.Partner != partner {
 			continue
 		}
-		if a.SignedBySelf {
-			add(a.Envelope)
-		}
+		var words []*protocol.Envelope
 		for _, s := range a.Statuses {
 			if w, err := protocol.Decode[protocol.AgreementStatus](s); err == nil && w.Party == n.team {
-				add(s)
+				words = append(words, s)
 			}
+		}
+		if a.SignedBySelf || len(words) > 0 { // a word goes with what it is about
+			add(a.Envelope)
+		}
+		for _, s := range words {
+			add(s)
 		}
 	}
 	for _, e := range cutoffs {
