@@ -272,3 +272,19 @@ func TestNothingAboveGreenGoesToTheCommunity(t *testing.T) {
 		}
 	}
 }
+
+func TestReachNames(t *testing.T) {
+	for r := ReachTeam; r <= ReachPublic; r++ {
+		if got, err := ParseReach(r.String()); err != nil || got != r {
+			t.Errorf("%s is read as %s, %v", r, got, err)
+		}
+	}
+	for _, s := range []string{"", "none", "Team", "world"} {
+		if got, err := ParseReach(s); err == nil {
+			t.Errorf("%q is read as %s", s, got)
+		}
+	}
+	if got := Reach(9).String(); got != "reach-9" {
+		t.Errorf("a reach that is none is %q", got)
+	}
+}
