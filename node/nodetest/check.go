@@ -40,7 +40,7 @@ func (w *World) Check() {
 		}
 		for _, p := range rep.Problems {
 			if p.Kind != "chain" || len(forked) == 0 { // what a thief or a clone said does not chain, and stays as evidence
-				w.T.Errorf("%s: fsck: %v", t.Name, p)
+				w.fault("store", "%s: fsck: %v", t.Name, p)
 			}
 		}
 		for at, id := range t.messages() {

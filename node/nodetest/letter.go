@@ -31,6 +31,7 @@ type Letter struct {
 	Mark    []byte                // is in the text, and nowhere else
 	Removed map[protocol.KID]bool // nodes of Teams that the author knew as revoked when it sent
 	Void    string                // why nobody should have got it; "" for what was rightly sent
+	Leaked  bool                  // somebody for whom it was passes it on: keys of others may open it, and still nobody else shows it
 	Lost    bool                  // the story lets it be lost: nobody has to be able to open it
 }
 

@@ -298,6 +298,7 @@ func (o *oracle) letters() {
 		}
 		for a := range readers {
 			switch {
+			case l.Leaked:
 			case a == all:
 				w.fault("clear", "%s of %s can be read by everybody on the line", l.ID.Short(), l.Author.Name)
 			case l.Label == tlp.Red:
@@ -384,11 +385,11 @@ func (o *oracle) statements() {
 				w.fault("opened", "%s opens a statement that is none: %v", o.name(a), err)
 				continue
 			}
-			if !slices.Contains(st.Audience.Teams, a.team) && !w.evil(st.Node) {
+			if !slices.Contains(st.Audience.Teams, a.team) && !w.evil(st.Node) && !w.leaked(env.ID()) {
 				w.fault("opened", "%s opens a statement of %s that is for others", o.name(a), o.team(st.Author))
 			}
 			for _, l := range w.letters {
-				if l.ID == env.ID() && (!slices.Contains(l.Teams, a.team) || l.Void != "") {
+				if l.ID == env.ID() && !l.Leaked && (!slices.Contains(l.Teams, a.team) || l.Void != "") {
 					w.fault("opened", "%s opens the statement %s: %s", o.name(a), l.ID.Short(), l.Void)
 				}
 			}
@@ -433,6 +434,11 @@ func checkLength(f []byte) error {
 		return fmt.Errorf("%d bytes of content, which Padmé never gives", n)
 	}
 	return nil
+}
+
+// leaked reports whether the story has somebody pass the letter on.
+func (w *World) leaked(id protocol.Hash) bool {
+	return slices.ContainsFunc(w.letters, func(l *Letter) bool { return l.ID == id && l.Leaked })
 }
 
 // evil reports whether the key is in the hands of somebody who means harm.
@@ -481,6 +487,9 @@ func (o *oracle) thirds() {
 		}
 	}
 	for _, l := range w.letters {
+		if l.Leaked {
+			continue
+		}
 		of := append(slices.Clone(l.Teams), l.Author.ID)
 		secrets = append(secrets, secret{"message " + l.ID.Short(), l.ID[:], of}, secret{"the text of message " + l.ID.Short(), l.Mark, of})
 	}
@@ -526,6 +535,9 @@ func (o *oracle) parties() map[protocol.Hash][]protocol.TeamID {
 		}
 		st, err := protocol.Decode[protocol.Statement](env)
 		if err != nil {
+			continue
+		}
+		if o.w.leaked(env.ID()) {
 			continue
 		}
 		of := append([]protocol.TeamID{st.Author}, st.Audience.Teams...)

@@ -28,6 +28,8 @@ type Peer struct {
 	Host  host.Host
 	Topic *gossip.Topic
 
+	pushes map[*Team]network.Stream // of package direct
+
 	mu    sync.Mutex
 	heard [][]byte // guarded by mu
 }
