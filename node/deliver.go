@@ -32,43 +32,53 @@ func (d delivery) Take(ctx context.Context, p peer.ID, raws [][]byte) error {
 	n := d.n
 	team, _ := n.peerState(p)
 	ins := make([]incoming, 0, len(raws))
-	var gaps []protocol.FeedID
+	var bad error
 	for _, raw := range raws {
-		env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+		in, err := d.open(raw, team, p)
 		if err != nil {
-			return fmt.Errorf("%w: %w", direct.ErrRefused, err)
+			bad = err // what came before it is taken in
+			break
 		}
-		if env.Type == protocol.TypeHeads {
-			if err := n.takePairHeads(env, team, p); err != nil {
-				return err
-			}
-			continue
+		if in.Parcel != nil {
+			ins = append(ins, in)
 		}
-		in, err := n.openEnvelope(env, raw, p.String())
-		switch {
-		case errors.Is(err, errNotOurs), errors.Is(err, errHeld):
-			continue
-		case errors.Is(err, errKeeping):
-			return err
-		case err != nil:
-			return fmt.Errorf("%w: %w", direct.ErrRefused, err)
-		case !in.Parcel.Sealed || in.Parcel.Team != team:
-			return fmt.Errorf("%w: a parcel that is not its own for this team", direct.ErrRefused)
-		}
-		ins, gaps = append(ins, in), append(gaps, in.Parcel.Feed)
 	}
 	if len(ins) == 0 {
-		return nil
+		return bad
 	}
 	if _, err := n.admit(ctx, ins); err != nil {
-		return err
+		return errors.Join(err, bad)
 	}
-	for i, f := range gaps {
-		if n.extents.gapBefore(f, ins[i].Parcel.Seq) {
+	for _, in := range ins {
+		if f := in.Parcel.Feed; n.extents.gapBefore(f, in.Parcel.Seq) {
 			n.engine.Poke(f, p)
 		}
 	}
-	return nil
+	return bad
+}
+
+// open verifies one record that a node of the team pushed. Without an error the parcel is nil where there is nothing to keep.
+func (d delivery) open(raw []byte, team protocol.TeamID, p peer.ID) (incoming, error) {
+	n := d.n
+	env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+	if err != nil {
+		return incoming{}, fmt.Errorf("%w: %w", direct.ErrRefused, err)
+	}
+	if env.Type == protocol.TypeHeads {
+		return incoming{}, n.takePairHeads(env, team, p)
+	}
+	in, err := n.openEnvelope(env, raw, p.String())
+	switch {
+	case errors.Is(err, errNotOurs), errors.Is(err, errHeld):
+		return incoming{}, nil
+	case errors.Is(err, errKeeping):
+		return incoming{}, err
+	case err != nil:
+		return incoming{}, fmt.Errorf("%w: %w", direct.ErrRefused, err)
+	case !in.Parcel.Sealed || in.Parcel.Team != team:
+		return incoming{}, fmt.Errorf("%w: a parcel that is not its own for this team", direct.ErrRefused)
+	}
+	return in, nil
 }
 
 // takePairHeads takes an author's word on its feeds for this team, from a node of the author alone.
@@ -90,7 +100,7 @@ func (n *Node) takePairHeads(env *protocol.Envelope, team protocol.TeamID, p pee
 		return err
 	}
 	if !n.reached(h) {
-		n.engine.PeerReady(p)
+		n.engine.Heard(h, p)
 	}
 	return nil
 }

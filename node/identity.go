@@ -126,6 +126,13 @@ func (n *Node) takeRecordsLocked(es []*protocol.Envelope) ([]trust.Result, error
 	if len(n.unsaved) == 0 {
 		return res, nil
 	}
+	// When a new officer was first seen is kept before the record that shows them: a restart must not end the wait.
+	for _, a := range n.book.Sightings() {
+		if err := n.st.PutAct(a); err != nil {
+			return nil, err
+		}
+		n.book.Act(a)
+	}
 	n.afterBookChange()
 	// What the disk did not take stays first in line: until it is there nobody is told that it was.
 	for len(n.unsaved) > 0 {
@@ -150,19 +157,10 @@ func (n *Node) knowsAddress(a *protocol.Address) bool {
 	return ok && a.Expires <= uint64(max(info.AddrExpires.Unix(), 0)) && slices.Equal(info.Addrs, a.Addrs)
 }
 
-// private says whether a record is for one team alone: a cut-off of a feed between two teams.
-func private(e *protocol.Envelope) bool {
-	if e.Type != protocol.TypeCutoff {
-		return false
-	}
-	c, err := protocol.Decode[protocol.Cutoff](e)
-	return err != nil || c.Feed != communityFeed(c.Node)
-}
-
 // spreadable says whether colleagues may be told of the record: only of teams that this team vouches for to them.
 func (n *Node) spreadable(e *protocol.Envelope) bool {
 	team, err := trust.TeamOf(e)
-	if err != nil || private(e) {
+	if err != nil || trust.Private(e) {
 		return false
 	}
 	n.mu.RLock()
@@ -334,7 +332,7 @@ func (n *Node) bundle(team protocol.TeamID) (*protocol.Bundle, error) {
 	b := &protocol.Bundle{Team: team}
 	size := 1 << 10
 	for _, r := range recs {
-		if e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord); err != nil || private(e) {
+		if e, err := protocol.DecodeEnvelope(r, protocol.MaxRecord); err != nil || trust.Private(e) {
 			continue
 		}
 		if size += len(r) + 8; size > protocol.MaxBundle || len(b.Records) == protocol.MaxRecords {
@@ -438,7 +436,7 @@ func (n *Node) spreadTeam(id protocol.TeamID) {
 }
 
 func (n *Node) publishRecord(e *protocol.Envelope) {
-	if n.topic == nil || private(e) {
+	if n.topic == nil || trust.Private(e) {
 		return
 	}
 	if err := n.topic.Publish(context.Background(), e.Encode(), false); err != nil {

@@ -69,12 +69,12 @@ func (b *Book) standAlone(a *agreement, now time.Time) agreementStanding {
 		s.signed[i] = ok
 		switch {
 		case !until.IsZero():
-			waiting = append(waiting, fmt.Sprintf("an officer who signed for team %s is new: the signature counts from %s, if nobody objects",
-				id.Short(), until.UTC().Format(time.DateOnly)))
+			waiting = append(waiting, fmt.Sprintf("an officer who signed for %s is new: the signature counts from %s, if nobody objects",
+				b.call(id), until.UTC().Format(time.DateOnly)))
 		case !ok && r != nil && !t.path[r.id] && !t.disputed:
-			waiting = append(waiting, fmt.Sprintf("team %s has replaced the officers who could sign it: make a new one", id.Short()))
+			waiting = append(waiting, fmt.Sprintf("%s has replaced the officers who could sign it: make a new one", b.call(id)))
 		case !ok:
-			waiting = append(waiting, fmt.Sprintf("team %s has not signed it", id.Short()))
+			waiting = append(waiting, fmt.Sprintf("%s has not signed it", b.call(id)))
 		}
 
 		s.statuses[i] = protocol.PartyOK
@@ -90,12 +90,12 @@ func (b *Book) standAlone(a *agreement, now time.Time) agreementStanding {
 		case protocol.PartyOK:
 			if ok, until := b.permits(t, t.roots[w.Root], protocol.ActAgree, w.signers, now); !ok {
 				s.statuses[i], suspended = protocol.PartySuspended, w
-				why = fmt.Sprintf("an officer of team %s who resumed it is new: that counts from %s, if nobody objects", id.Short(),
+				why = fmt.Sprintf("an officer of %s who resumed it is new: that counts from %s, if nobody objects", b.call(id),
 					until.UTC().Format(time.DateOnly))
 			}
 		case protocol.PartySuspended:
 			suspended = w
-			why = fmt.Sprintf("team %s suspended it", id.Short())
+			why = fmt.Sprintf("%s suspended it", b.call(id))
 		default:
 			if ended == nil || w.Time < ended.Time {
 				ended = w
@@ -109,7 +109,7 @@ func (b *Book) standAlone(a *agreement, now time.Time) agreementStanding {
 	switch {
 	case ended != nil:
 		s.state, s.since = Ended, ended.Time
-		s.why = fmt.Sprintf("team %s ended it", ended.Party.Short())
+		s.why = fmt.Sprintf("%s ended it", b.call(ended.Party))
 		if !both {
 			s.state = VoidState
 		}
@@ -131,6 +131,14 @@ func (b *Book) standAlone(a *agreement, now time.Time) agreementStanding {
 	return s
 }
 
+// call returns how people call a team: by the name on its card, as everywhere.
+func (b *Book) call(id protocol.TeamID) string {
+	if t := b.teams[id]; t != nil && t.card != nil {
+		return t.card.Name
+	}
+	return "team " + id.Short()
+}
+
 // word returns the word of a party that counts, or nil: words under root records that do not count have no effect.
 func (t *team) word(words []*status) *status {
 	var best *status
@@ -146,7 +154,7 @@ func (t *team) word(words []*status) *status {
 func (b *Book) quarrel(a *agreement) string {
 	for _, id := range a.parties() {
 		if t := b.teams[id]; t.disputed || t.rivals() {
-			return fmt.Sprintf("the records of team %s contradict each other", id.Short())
+			return fmt.Sprintf("the records of %s contradict each other", b.call(id))
 		}
 	}
 	return ""
