@@ -154,6 +154,7 @@ func controlVectors() []vector {
 			*s = m
 		})
 	}
+	vs.add("control-kind-5", "P-65", "an unknown kind for programs, with nothing in it", exampleControl(5))
 	receipts("receipts-513", "P-114", "513 receipts", func(s *Statement) { s.Receipts = slices.Repeat(s.Receipts[:1], MaxReceipts+1) })
 	records("records-17", "P-114", "17 records", func(s *Statement) { s.Records = slices.Repeat(s.Records[1:], MaxCarried+1) })
 
