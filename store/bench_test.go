@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -50,6 +51,25 @@ func BenchmarkAccept(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
+	for _, who := range []string{"received", "own"} {
+		b.Run("sealed, 4 KB, 100 "+who, func(b *testing.B) {
+			s := openTest(b, b.TempDir(), Options{})
+			a := newAuthor(b, "at").to("de", protocol.Hash{})
+			body := string(blobBytes(4000))
+			var es []Entry
+			for range b.N * 100 {
+				es = append(es, a.entry(a.statement("a title", body)))
+			}
+			if who == "own" {
+				own(es...)
+			}
+			b.ResetTimer()
+			for i := range b.N {
+				mustAccept(b, s, es[i*100:(i+1)*100]...)
+			}
+			b.ReportMetric(float64(b.N*100)/b.Elapsed().Seconds(), "messages/s")
 		})
 	}
 	b.Run("32 callers", func(b *testing.B) {

@@ -43,6 +43,9 @@ func TestExchange(t *testing.T) {
 		default:
 			ours = append(ours, toAll(agreed.statement("agreed", "x"), agreed))
 		}
+		link := toAll(de.statement("for programs", "x"), de)
+		link[0].Link = true
+		ours = append(ours, link)
 	}
 	var theirs []Entry
 	for _, from := range []*author{them, them.to("me", protocol.Hash{}), them.to("me", agreement)} {
@@ -223,6 +226,14 @@ func TestExchange(t *testing.T) {
 						rt.Fatalf("found message %d", m.N)
 					}
 				}
+				for _, es := range ours[:next] { // what this node made it knows as long as it keeps it
+					for _, e := range es {
+						_, err := s.StatementOf(e.Envelope.ID())
+						if kept := s.holds(e.Parcel.Feed, e.Parcel.Seq); kept != (err == nil) {
+							rt.Fatalf("entry %d of ours: kept %v, its statement: %v", e.Parcel.Seq, kept, err)
+						}
+					}
+				}
 				rep, err := s.Fsck(t.Context(), FsckOptions{Lookup: lookup})
 				must(err)
 				if rep.Found > 0 {
@@ -231,6 +242,14 @@ func TestExchange(t *testing.T) {
 			},
 		})
 	})
+}
+
+func (s *Store) holds(feed protocol.FeedID, seq uint64) (kept bool) {
+	_ = s.view(func(t *tx) error {
+		kept = t.has(parcelKey(feed, seq))
+		return nil
+	})
+	return kept
 }
 
 // A home of the layout before has heads without a reader in their keys, in its store and in its backups.

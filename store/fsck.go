@@ -269,8 +269,12 @@ func (ck *check) local(k, b []byte) error {
 			return ck.found("orphan", "a further parcel of a message that is not there", deleteKey(k))
 		}
 	case kInside: // its statement may have no message, as what programs read
-		if len(b) != 32 {
+		_, at, ok := decodeInside(b)
+		if !ok {
 			return errDamaged
+		}
+		if !ck.has(parcelKey(at.feed, at.seq)) && at.seq < ck.firstOf(at.feed) {
+			return ck.found("orphan", "what is inside a parcel that was pruned", deleteKey(k))
 		}
 	case kForget:
 		if len(b) != 32 || !bytes.Equal(b[:8], k[1:]) {

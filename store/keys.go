@@ -41,7 +41,7 @@ const schemaVersion = 2
 //	X aud                        L  an audience whose key was given up: what is left of it is being removed
 //	x aud term ^N                -  the message has the term; newest first
 //	y day team                   L  bytes taken in from a team on a day
-//	z parcel                     L  the statement in a sealed parcel of this node
+//	z parcel                     L  of a sealed parcel that this node made: its statement, feed and seq
 //
 // An audience is that of a [protocol.Channel]; aud is the beginning of its tag. So every audience has index terms of its own,
 // made with its own key.

@@ -461,7 +461,7 @@ func (in *intake) displace(h *held, tag protocol.Hash) error {
 	if at, err := in.place(rec.ID); err == nil && at.n != pl.n {
 		rec, st = nil, nil // a message has one place
 	}
-	return in.deleteMessage(pl, rec, st)
+	return errors.Join(in.deleteMessage(pl, rec, st), in.Delete(key(kInside, h.id)))
 }
 
 // deleteMessage removes a message, and what leads to it; without rec, only what is under its number. Its postings go with the
@@ -474,13 +474,13 @@ func (t *tx) deleteMessage(pl place, rec *messageRec, st *protocol.Statement) er
 	t.c.sub(t.sizeOf(innerKey(pl)))
 	keys := [][]byte{pl.key(), innerKey(pl), key(kReindex, pl.n), key(kHeld, pl.n)}
 	if rec != nil {
-		keys = append(keys, key(kID, rec.ID), key(kCorrect, rec.ID), key(kInside, rec.Parcel))
+		keys = append(keys, key(kID, rec.ID), key(kCorrect, rec.ID))
 		others, err := t.also(rec.ID)
 		if err != nil {
 			return err
 		}
 		for _, o := range others {
-			keys = append(keys, key(kAlso, rec.ID, o.feed, o.seq), key(kInside, o.parcel))
+			keys = append(keys, key(kAlso, rec.ID, o.feed, o.seq))
 		}
 		if err := t.scan(key(kReceipts, rec.ID), nil, scanOptions{}, func(item *badger.Item) (bool, error) {
 			keys = append(keys, item.KeyCopy(nil))

@@ -232,7 +232,7 @@ func (t *tx) remove(v *victim, ends tops) error {
 	if v.stay != nil {
 		return t.move(v)
 	}
-	if err := t.deleteMessage(v.pl, v.rec, v.st); err != nil {
+	if err := errors.Join(t.deleteMessage(v.pl, v.rec, v.st), t.Delete(key(kInside, v.rec.Parcel))); err != nil {
 		return err
 	}
 	for _, o := range v.also {

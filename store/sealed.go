@@ -137,15 +137,24 @@ func (s *Store) StatementOf(parcel protocol.Hash) (protocol.Hash, error) {
 	return id, err
 }
 
+// inside returns the statement in a sealed parcel of this node. It is known as long as the parcel is kept, or comes back.
 func (t *tx) inside(parcel protocol.Hash) (protocol.Hash, error) {
 	b, err := t.read(key(kInside, parcel), t.s.local)
 	if err != nil {
 		return protocol.Hash{}, err
 	}
-	if len(b) != 32 {
+	id, _, ok := decodeInside(b)
+	if !ok {
 		return protocol.Hash{}, errDamaged
 	}
-	return protocol.Hash(b), nil
+	return id, nil
+}
+
+func decodeInside(b []byte) (id protocol.Hash, at slot, ok bool) {
+	if len(b) != 72 {
+		return id, at, false
+	}
+	return hashAt(b, 0), slot{hashAt(b, 32), numAt(b, 64)}, true
 }
 
 // A sibling is another parcel of a statement that has its message elsewhere.
@@ -183,7 +192,7 @@ func (in *intake) keepInside(e *Entry, parcel protocol.Hash) error {
 	if e.Via != "" {
 		return nil
 	}
-	_, err := in.put(key(kInside, parcel), in.s.local, e.StatementID[:])
+	_, err := in.put(key(kInside, parcel), in.s.local, key(0, e.StatementID, e.Parcel.Feed, e.Parcel.Seq)[1:])
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 const sweepStep = 1000
 
 // Forget removes what is left of a channel after its key was given up: all that can no longer be read. Extents stay, so that
-// nothing of it is fetched again. A message of this node that is in other channels, too, stays there only if PruneTag moved it
+// nothing of it is fetched again, and with nothing left it does nothing. A message of this node that is in other channels, too, stays there only if PruneTag moved it
 // before the key went. Forget works in steps; what a crash interrupts goes on when the store is opened.
 func (s *Store) Forget(tag protocol.Hash) error {
 	if tag.IsZero() || tag == communityTag {
@@ -25,17 +25,37 @@ func (s *Store) Forget(tag protocol.Hash) error {
 	s.audMu.Lock()
 	delete(s.ciphers, tag)
 	s.audMu.Unlock()
-	err := s.update(func(t *tx) error {
-		_, err := t.put(key(kForget, short(tag)), s.local, tag[:])
-		return err
-	})
-	if err == nil {
+	left, err := s.leftOf(tag)
+	if err == nil && left {
+		err = s.update(func(t *tx) error {
+			_, err := t.put(key(kForget, short(tag)), s.local, tag[:])
+			return err
+		})
+	}
+	if err == nil && left {
 		err = s.forget(tag)
 	}
 	if err != nil {
 		return fmt.Errorf("forgetting a channel: %w", err)
 	}
 	return nil
+}
+
+// leftOf reports whether there may be something of a channel.
+func (s *Store) leftOf(tag protocol.Hash) (bool, error) {
+	blobs, feeds, err := s.belongings(tag)
+	if err != nil {
+		return false, err
+	}
+	left := len(blobs) > 0
+	err = s.view(func(t *tx) error {
+		left = left || t.has(key(kAudience, short(tag))) || t.has(key(kForget, short(tag)))
+		for feed := range feeds {
+			left = left || t.anyParcel(feed)
+		}
+		return nil
+	})
+	return left, err
 }
 
 // resumeForget goes on with what a crash interrupted.
@@ -89,7 +109,11 @@ func (s *Store) forget(tag protocol.Hash) error {
 		{kAlso, func(t *tx, k []byte) ([][]byte, error) { return one(feeds[hashAt(k, 33)], k) }},
 		{kInside, func(t *tx, k []byte) ([][]byte, error) {
 			b, err := t.read(k, s.local)
-			return one(err != nil || len(b) != 32 || !t.has(key(kID, protocol.Hash(b))), k)
+			if err != nil {
+				return nil, nil // Fsck decides
+			}
+			_, at, ok := decodeInside(b)
+			return one(ok && feeds[at.feed], k)
 		}},
 		{kMessage, func(_ *tx, k []byte) ([][]byte, error) {
 			if pl, _ := placeOf(k); pl.aud == a {
