@@ -108,19 +108,14 @@ func (n *Node) mayHave(team protocol.TeamID, c protocol.Channel) bool {
 // mayPass asks the policy about everything in a channel at once: each entry was judged when it was composed, so that only the
 // states of the team and of the agreement are left to ask for. n.mu is held for reading.
 func (n *Node) mayPass(action trust.Action, team protocol.TeamID, c protocol.Channel) bool {
-	aud := protocol.Audience{Kind: protocol.Community}
-	label := closest
-	if action == trust.Receive {
-		label = openest
+	if c.IsCommunity() {
+		return trust.Decide(trust.Question{Action: action, Label: closest, Audience: protocol.Community, Peer: n.states[team], Self: team == n.team}).Allowed
 	}
-	if !c.IsCommunity() {
-		aud = protocol.Audience{Kind: protocol.Direct, Teams: []protocol.TeamID{c.Other(n.team)}}
-		label = openest
-	}
+	aud := protocol.Audience{Kind: protocol.Direct, Teams: []protocol.TeamID{c.Other(n.team)}}
 	if id := c.Agreement(); !id.IsZero() && action == trust.Serve {
 		aud.Kind, aud.Agreement = protocol.InAgreement, id
 	}
-	return trust.Decide(n.book.Ask(action, label, aud, team, n.now())).Allowed
+	return trust.Decide(n.book.Ask(action, openest, aud, team, n.now())).Allowed
 }
 
 // question asks trust about the statement and a team: its author, or one that would read it. n.mu is held for reading.
