@@ -53,7 +53,10 @@ entente agree offer CERT-OTHER --tlp-max RED --keep 90 --onward none --iep permi
 func iepHelp() string {
 	var b strings.Builder
 	for _, f := range protocol.IEPValues() {
-		fmt.Fprintf(&b, "  %-28s  %s\n", f.Name, strings.Join(f.Values, ", "))
+		fmt.Fprintf(&b, "  %s\n", f.Name)
+		for _, v := range f.Values {
+			fmt.Fprintf(&b, "      %s\n", v)
+		}
 	}
 	return b.String()
 }
