@@ -15,8 +15,9 @@ var demoCmd = command{
 	name: "demo", section: "Start",
 	short: "a small world of six teams, to watch and to explore",
 	long: `Six fictional teams with real nodes meet on this machine's loopback interface and tell a story: they verify
-each other, publish documents about real incidents, refuse what rules forbid, go away and catch up, block a team,
-lose a server to a thief. Every claim is checked when it is printed.
+each other, publish documents about real incidents, refuse what rules forbid, go away and catch up; two of them sign an
+agreement and exchange what nobody else may have; a team is blocked, a server lost to a thief. Every claim is checked
+when it is printed.
 
 Then the nodes stay up, to be explored with the ordinary commands from another terminal, until Ctrl-C. With --once
 the program ends after the story: with exit code 0 if every claim was true, else with 1.
@@ -91,9 +92,18 @@ func demoInvite(p *program, w *demoWorld) {
 	for _, t := range w.teams {
 		line("  %-2s  %-13s  --home %s", t.country, t.name, quoted(t.home))
 	}
-	a, e := w.teams[0], w.teams[4]
-	line("\n  export ENTENTE_PASSPHRASE=%s", quoted(demoPassphrase))
-	for _, example := range []struct {
+	line("\n  export ENTENTE_PASSPHRASE=%s   # of every officer, and of %s and %s\n", quoted(demoPassphrase), demoAuthor, demoReader)
+	for _, cmd := range demoTour(w) {
+		line("  entente %s", cmd)
+	}
+	_ = p.out.flush()
+}
+
+// demoTour returns commands that show what there is to see, without the program's name.
+func demoTour(w *demoWorld) []string {
+	a, b, e, f := w.teams[0], w.teams[1], w.teams[4], w.teams[5]
+	var out []string
+	for _, stop := range []struct {
 		t   *demoTeam
 		cmd string
 	}{
@@ -101,13 +111,18 @@ func demoInvite(p *program, w *demoWorld) {
 		{a, "team list"},
 		{a, "inbox --limit 5"},
 		{a, "search CVE-2023-34362"},
+		{a, "agree list"},
+		{f, "agree show " + w.agreed.Short() + " --text"},
+		{b, "show " + w.letter("source.md").id.Short() + " --as " + demoReader},
+		{a, "receipts " + w.letter("source.md").id.Short()},
+		{a, "audit log"},
 		{a, "doctor " + quoted(e.name)},
 		{a, "team unblock " + quoted(e.name)},
-		{w.teams[1], "watch"},
+		{b, "watch"},
 	} {
-		line("  entente --home %s %s", quoted(example.t.home), example.cmd)
+		out = append(out, "--home "+quoted(stop.t.home)+" "+stop.cmd)
 	}
-	_ = p.out.flush()
+	return out
 }
 
 // explore opens the control sockets and asks each node over its own, as the ordinary commands do.

@@ -28,6 +28,12 @@ func TestDemoFiles(t *testing.T) {
 		"thief.txt":             {content.Text, tlp.Clear},
 		"victim.txt":            {content.Text, tlp.Amber},
 		"unmarked.txt":          {content.Text, tlp.Unset},
+		"answer.txt":            {content.Text, tlp.Amber},
+		"bystick.txt":           {content.Text, tlp.Amber},
+		"late.txt":              {content.Text, tlp.Amber},
+		"newkey.txt":            {content.Text, tlp.Amber},
+		"strict.txt":            {content.Text, tlp.AmberStrict},
+		"source.md":             {content.Markdown, tlp.Red},
 	}
 	files, err := demoFiles.ReadDir("demo")
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"fmt"
@@ -42,4 +43,15 @@ func demoImage() demoDoc {
 	b := make([]byte, 1<<20)
 	_, _ = rand.NewChaCha8([32]byte{'e'}).Read(b)
 	return demoDoc{"memory.img", b}
+}
+
+// demoAccounts returns a long list, always the same: whose data was taken. It is larger than what fits into a message.
+func demoAccounts() demoDoc {
+	var b bytes.Buffer
+	b.WriteString("account,letters,last letter\n")
+	r := rand.New(rand.NewPCG('f', 'a'))
+	for b.Len() < 300_000 {
+		fmt.Fprintf(&b, "citizen-%06d@post.example,%d,2023-05-%02d\n", r.IntN(1_000_000), 1+r.IntN(40), 1+r.IntN(28))
+	}
+	return demoDoc{"accounts.csv", b.Bytes()}
 }

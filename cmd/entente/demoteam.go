@@ -179,9 +179,12 @@ func (t *demoTeam) turnedAway(o *demoTeam) error {
 	return nil
 }
 
-// send publishes a document to the community.
+// send sends a document, to the community if the draft names nobody.
 func (t *demoTeam) send(ctx context.Context, doc demoDoc, d node.Draft) (*node.Sent, error) {
-	d.Audience, d.Name, d.Size, d.Hash = "community", doc.name, int64(len(doc.data)), doc.hash()
+	if d.Audience == "" {
+		d.Audience = "community"
+	}
+	d.Name, d.Size, d.Hash = doc.name, int64(len(doc.data)), doc.hash()
 	return t.node.Send(ctx, d, bytes.NewReader(doc.data))
 }
 
@@ -194,9 +197,11 @@ type demoLetter struct {
 	title   string
 	readers []*demoTeam // the author included
 	routine bool        // one of many, not in the table
+	private bool        // for the readers alone; of RED their nodes carry it, and persons read it
 }
 
-// holds is nil if the team holds the letter whole: the author's, under its label, byte for byte.
+// holds is nil if the team holds the letter whole: the author's, under its label, byte for byte. What is RED it holds as its
+// node can: closed, without a title.
 func (t *demoTeam) holds(l *demoLetter) error {
 	v, err := t.node.Message(l.id)
 	if err != nil {
@@ -206,6 +211,12 @@ func (t *demoTeam) holds(l *demoLetter) error {
 		return fmt.Errorf("%s holds %s as TLP:%s by %s", t.name, l.doc.name, v.Label, v.AuthorName)
 	}
 	r, _, err := t.node.OpenBody(l.id)
+	if l.label == tlp.Red {
+		if !v.Sealed || v.Title != "" || v.Quarantined != "" {
+			return fmt.Errorf("%s holds %s, and not closed", t.name, l.doc.name)
+		}
+		return refusedBy(err, "person-only")
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}
@@ -228,6 +239,9 @@ type demoWorld struct {
 	teams     []*demoTeam
 	uninvited []*demoTeam
 	letters   []*demoLetter
+	channels  []protocol.Channel // between two teams, in which something was said
+	agreed    protocol.Hash      // the agreement that the story is at
+	sticks    [][]byte           // bundles that were carried
 }
 
 func newDemoWorld(ctx context.Context, out *printer, dir string) *demoWorld {
@@ -288,6 +302,9 @@ func (w *demoWorld) deliver(from *demoTeam, doc demoDoc, d node.Draft, to []*dem
 	}
 	var slowest time.Duration
 	err = w.until(func() error { return w.each(to, func(t *demoTeam) error { return t.holds(l) }) })
+	if len(doc.data) > protocol.MaxInline {
+		return l, time.Since(began), err // what travels apart comes after the message
+	}
 	for _, t := range to {
 		if v, err := t.node.Message(l.id); err == nil {
 			slowest = max(slowest, v.Received.Sub(began.Truncate(time.Millisecond)))
@@ -302,7 +319,8 @@ func (w *demoWorld) post(from *demoTeam, doc demoDoc, d node.Draft, to []*demoTe
 	if err != nil {
 		return nil, fmt.Errorf("%s sends %s: %w", from.name, doc.name, err)
 	}
-	l := &demoLetter{doc: doc, author: from, id: sent.ID, label: sent.Label, title: sent.Title, readers: append(slices.Clone(to), from)}
+	l := &demoLetter{doc: doc, author: from, id: sent.ID, label: sent.Label, title: sent.Title, readers: append(slices.Clone(to), from),
+		private: sent.Audience.Kind != "community"}
 	w.letters = append(w.letters, l)
 	return l, nil
 }

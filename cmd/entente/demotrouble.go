@@ -11,6 +11,7 @@ import (
 
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -314,7 +315,14 @@ func (w *demoWorld) accounted() error {
 			case !should && has == nil:
 				wrong = append(wrong, fmt.Errorf("%s holds %s", t.name, l.doc.name))
 			}
-			row = append(row, map[bool]string{true: "✓", false: "·"}[has == nil])
+			mark := "·"
+			switch {
+			case has == nil && l.label == tlp.Red:
+				mark = "✉"
+			case has == nil:
+				mark = "✓"
+			}
+			row = append(row, mark)
 		}
 		if !l.routine {
 			tab.add(row...)
@@ -323,6 +331,7 @@ func (w *demoWorld) accounted() error {
 	if !w.out.json {
 		tab.print(w.out)
 	}
+	w.say("           ✓ has it whole   ✉ carries it closed, for a person   · has nothing of it")
 	w.claim(errors.Join(wrong...), "for %d documents and six teams: who should have it has it whole, and nobody else", cells/len(w.teams))
 	return w.uninvitedHold()
 }
@@ -340,5 +349,17 @@ func (w *demoWorld) uninvitedHold() error {
 		err = errors.New("it holds it")
 	}
 	w.claim(err, "the thief holds nothing that was sent after the theft")
+	a, b, f := w.teams[0], w.teams[1], w.teams[5]
+	secrets, err := w.lettersBetween(a, f)
+	if err != nil {
+		return err
+	}
+	more, err := w.lettersBetween(a, b)
+	if err != nil {
+		return err
+	}
+	secrets = append(secrets, more...)
+	values, err := w.keepsSecrets(secrets, append(slices.Clone(w.teams), w.uninvited...))
+	w.claim(err, "all homes are searched again, and the stranger's and the thief's, %d values: of what two told each other no third has a byte", values)
 	return nil
 }
