@@ -275,11 +275,7 @@ func (n *Node) ImportBundle(ctx context.Context, r io.Reader) (CarryReport, erro
 				}
 			}
 		case carryHeads:
-			if env, err := protocol.DecodeEnvelope(b, protocol.MaxRecord); err != nil {
-				report.Refused++
-			} else if _, _, err := n.takeHeads(env); blames(err) {
-				report.Refused++
-			}
+			n.importHeads(b, &report)
 		default:
 			report.Refused++
 		}
@@ -297,6 +293,26 @@ func (n *Node) importRecords(ctx context.Context, b []byte, report *CarryReport)
 		return
 	}
 	report.Records += len(bundle.Records)
+}
+
+// importHeads takes the author's word on its feeds, which also says whose bundle it is.
+func (n *Node) importHeads(b []byte, report *CarryReport) {
+	env, err := protocol.DecodeEnvelope(b, protocol.MaxRecord)
+	if err != nil {
+		report.Refused++
+		return
+	}
+	h, _, err := n.takeHeads(env)
+	if blames(err) {
+		report.Refused++
+		return
+	}
+	if h != nil && h.For == n.team {
+		n.mu.RLock()
+		t, _ := n.book.Team(h.Team, n.now())
+		n.mu.RUnlock()
+		report.Team, report.TeamName = t.ID, t.Name
+	}
 }
 
 func (n *Node) importParcels(ctx context.Context, raws [][]byte, report *CarryReport) error {
@@ -323,15 +339,12 @@ func (n *Node) importParcels(ctx context.Context, raws [][]byte, report *CarryRe
 	if err != nil {
 		return err
 	}
-	for i, o := range out {
+	for _, o := range out {
 		switch {
 		case o.Err != nil:
 			return o.Err
 		case o.Verdict == trust.Accept || o.Verdict == trust.Replace:
 			report.New++
-			if t := ins[i].Parcel; t.Sealed && t.Team != n.team {
-				report.Team = t.Team
-			}
 		case o.Verdict == trust.Refuse:
 			report.Refused++
 		}
