@@ -143,7 +143,7 @@ func (s *Store) pruneSome(limit uint64, seek []byte, tag protocol.Hash) (n, byte
 	return n, bytes, next, nil
 }
 
-// relatives finds the other parcels of a message, and with a tag the one in another channel that it can move to.
+// relatives finds the parcels that go with a message; with a tag, those of its channel, and one of another to which it can move.
 func (t *tx) relatives(v *victim, tag protocol.Hash) error {
 	var err error
 	if v.also, err = t.also(v.rec.ID); err != nil || tag.IsZero() {
@@ -153,22 +153,22 @@ func (t *tx) relatives(v *victim, tag protocol.Hash) error {
 	if err != nil {
 		return err
 	}
-	if env, _, err := t.openStatement(v.pl, c); err != nil || env.ID() != v.rec.ID {
-		return nil
-	}
-	for i := range v.also {
-		o := &v.also[i]
+	env, _, err := t.openStatement(v.pl, c)
+	whole := err == nil && env.ID() == v.rec.ID
+	var same []sibling
+	for i, o := range v.also {
 		x, err := t.extent(o.feed)
 		if err != nil || x.Tag == tag {
+			same = append(same, o)
 			continue
 		}
-		if c, err := t.s.cipher(x.Tag); err == nil {
+		if c, err := t.s.cipher(x.Tag); err == nil && whole && v.stay == nil {
 			if h, err := t.held(o.feed, o.seq, c); err == nil && h.id == o.parcel && h.n == 0 {
-				v.stay = o
-				return nil
+				v.stay = &v.also[i]
 			}
 		}
 	}
+	v.also = same // the parcels of other channels stay
 	return nil
 }
 
