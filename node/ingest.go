@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -336,6 +337,8 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	if news {
 		n.events.notify()
 		n.dirty.notify()
+	}
+	if news && slices.ContainsFunc(entries, func(e store.Entry) bool { return e.Parcel.Sealed && !e.Link && e.Via != "" }) {
 		n.owe()
 	}
 	return out, nil

@@ -89,7 +89,9 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 			n.log.Warn("changing this node's key for what is sealed to it", "err", err)
 		}
 		n.judge()
-		n.owe()
+		if n.owing.Load() {
+			n.owe()
+		}
 		now := n.now()
 		if now.Sub(kept) > time.Hour {
 			kept = now

@@ -70,6 +70,7 @@ type Node struct {
 	intake     chan arrival
 	tell       chan struct{} // our heads are to be told now
 	telling    atomic.Bool   // a timer for that runs
+	owing      atomic.Bool   // receipts are still to be given
 	owed       chan struct{} // receipts are to be given
 	judged     chan struct{} // what is held back is to be judged anew
 	judging    sync.Mutex    // held by rejudge

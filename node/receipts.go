@@ -53,14 +53,18 @@ func (n *Node) receiptLoop(ctx context.Context) {
 			t.Stop()
 			return
 		}
+		n.owing.Store(false)
 		if err := n.giveReceipts(ctx); err != nil && ctx.Err() == nil {
+			n.owing.Store(true)
 			n.log.Warn("receipts were not given; they will be later", "err", err)
 		}
 	}
 }
 
-// owe has receiptLoop look for what awaits a receipt.
+// owe has receiptLoop look for what awaits a receipt. It reads every message that came since it last looked, so it is asked only
+// when one came that may.
 func (n *Node) owe() {
+	n.owing.Store(true)
 	select {
 	case n.owed <- struct{}{}:
 	default:
