@@ -28,8 +28,8 @@ func TestReadmeWalkThrough(t *testing.T) {
 		}
 	}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 7 {
-		t.Fatalf("%d blocks of commands in the README: want at least 7", len(blocks))
+	if len(blocks) < 13 {
+		t.Fatalf("%d blocks of commands in the README: want at least 13", len(blocks))
 	}
 	home := t.TempDir()
 	script := "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
@@ -58,9 +58,13 @@ func TestReadmeWalkThrough(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the walk-through failed: %v\n%s", err, out)
 	}
-	for _, want := range []string{"Beta is verified", "Scans for CVE-2024-3400", "clean"} {
+	for _, want := range []string{"Beta is verified", "Scans for CVE-2024-3400", "the agreement with Alpha is active", "The gateway of a ministry",
+		"rule community-ceiling", "rule reach-label", "Bo is an operator", "Ask for her by name", "rule agreement-suspended", "proven", "clean"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the walk-through does not show %q:\n%s", want, out)
 		}
+	}
+	if got, want := strings.Count(string(out), "refused, exit code 3"), strings.Count(string(readme), "refused, exit code $?"); got != want {
+		t.Errorf("%d commands were refused by policy, want %d:\n%s", got, want, out)
 	}
 }
