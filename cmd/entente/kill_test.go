@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,25 +26,12 @@ import (
 //
 //	ENTENTE_KILLS=100 go test ./cmd/entente -run KillNine -timeout 1h
 func TestKillNine(t *testing.T) {
-	rounds := 5
-	if s := os.Getenv("ENTENTE_KILLS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("ENTENTE_KILLS: %v", err)
-		}
-		rounds = n
+	rounds, dice := killing(t, 5)
+	w := newLeague(t)
+	for _, home := range []string{"a", "b", "c"} {
+		w.found(home)
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("ENTENTE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("ENTENTE_SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("seed %d (ENTENTE_SEED)", seed)
-	dice := rand.New(rand.NewPCG(seed, 0))
-	w := newTrio(t)
+	w.meet(false)
 	docs := w.documents()
 	accepted := map[protocol.Hash]string{}       // id to file
 	each := max(10, (len(docs)+rounds-1)/rounds) // so that all are sent, and every round has some
@@ -84,133 +69,30 @@ func TestKillNine(t *testing.T) {
 	t.Logf("%d messages accepted over %d kills", len(accepted), rounds)
 }
 
-// A trio is three teams that have met, each a process.
-type trio struct {
-	t    *testing.T
-	dir  string
-	bin  string
-	ends map[string]func()
-}
-
-func newTrio(t *testing.T) *trio {
+// killing returns how many kills there shall be, and what decides when.
+func killing(t *testing.T, rounds int) (int, *rand.Rand) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &trio{t: t, dir: t.TempDir(), ends: map[string]func(){}}
-	w.bin = filepath.Join(w.dir, "entente") // by this name the test binary is the program
-	if err := os.Symlink(self, w.bin); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("XDG_RUNTIME_DIR", "")
-	t.Cleanup(func() {
-		for _, end := range w.ends {
-			end()
-		}
-	})
-	for i, home := range []string{"a", "b", "c"} {
-		port := freePort(t)
-		w.run(home, "init", "--name", "TEAM-"+strings.ToUpper(home), "--country", "X"+string(rune('A'+i)), "--officer", "Ada",
-			"--listen", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port), "--listen", fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", port))
-		w.start(home)
-		w.run(home, "introduction", "--out", home+".intro")
-	}
-	for home := range w.ends {
-		for other := range w.ends {
-			if home != other {
-				w.run(home, "team", "add", other+".intro")
-			}
-		}
-	}
-	for home := range w.ends {
-		w.until(home+" to be connected with both", func(c *control.Client) (bool, error) {
-			s, err := c.Status(context.Background())
-			if err != nil {
-				return false, err
-			}
-			n := 0
-			for _, p := range s.Peers {
-				if p.Connected {
-					n++
-				}
-			}
-			return n == 2, nil
-		}, home)
-	}
-	return w
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func (w *trio) command(home string, args ...string) *exec.Cmd {
-	cmd := exec.Command(w.bin, append([]string{"--home", filepath.Join(w.dir, home)}, args...)...)
-	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "ENTENTE_PASSPHRASE=correct horse battery")
-	return cmd
-}
-
-func (w *trio) run(home string, args ...string) {
-	w.t.Helper()
-	if out, err := w.command(home, args...).CombinedOutput(); err != nil {
-		w.t.Fatalf("entente --home %s %v: %v\n%s", home, args, err, out)
-	}
-}
-
-// start starts a node and waits until its socket answers.
-func (w *trio) start(home string) {
-	w.t.Helper()
-	cmd := w.command(home, "run", "--verbose")
-	log, err := os.OpenFile(filepath.Join(w.dir, home+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer log.Close()
-	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
-	w.ends[home] = func() { _ = cmd.Process.Kill(); <-done }
-	w.until(home+" to start", func(c *control.Client) (bool, error) {
-		_, err := c.Status(context.Background())
-		return err == nil, err
-	}, home)
-}
-
-func (w *trio) kill(home string) { w.ends[home]() }
-
-// until polls a node until cond holds.
-func (w *trio) until(what string, cond func(*control.Client) (bool, error), home string) {
-	w.t.Helper()
-	var last error
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		c, err := control.Dial(filepath.Join(w.dir, home))
+	if s := os.Getenv("ENTENTE_KILLS"); s != "" {
+		n, err := strconv.Atoi(s)
 		if err != nil {
-			last = err
-			continue
+			t.Fatalf("ENTENTE_KILLS: %v", err)
 		}
-		ok, err := cond(c)
-		_ = c.Close()
-		if ok {
-			return
-		}
-		last = err
+		rounds = n
 	}
-	log, _ := os.ReadFile(filepath.Join(w.dir, home+".log"))
-	w.t.Fatalf("waited in vain for %s: %v; its log ends in:\n%s", what, last, log[max(0, len(log)-8000):])
+	seed := rand.Uint64()
+	if s := os.Getenv("ENTENTE_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("ENTENTE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("seed %d (ENTENTE_SEED)", seed)
+	return rounds, rand.New(rand.NewPCG(seed, 0))
 }
 
 // documents returns the paths of what is sent.
-func (w *trio) documents() []string {
+func (w *league) documents() []string {
 	var docs []string
 	for _, dir := range []string{"misp-feed-certfr", "csaf-cisa"} {
 		_ = filepath.WalkDir(filepath.Join("..", "..", "..", "shared", "data", dir), func(p string, d fs.DirEntry, err error) error {
@@ -242,7 +124,7 @@ func (w *trio) documents() []string {
 
 // send starts sending, and returns a function that waits for the end and returns what was accepted. Sending may fail: its
 // node may be killed.
-func (w *trio) send(home string, docs []string) func() map[protocol.Hash]string {
+func (w *league) send(home string, docs []string) func() map[protocol.Hash]string {
 	cmd := w.command(home, append([]string{"send", "--to", "community", "--json"}, docs...)...)
 	out := &bytes.Buffer{}
 	cmd.Stdout = out
@@ -267,7 +149,7 @@ func (w *trio) send(home string, docs []string) func() map[protocol.Hash]string 
 }
 
 // holds waits until a node has every accepted message whole, and checks what it has.
-func (w *trio) holds(home string, accepted map[protocol.Hash]string) {
+func (w *league) holds(home string, accepted map[protocol.Hash]string) {
 	w.t.Helper()
 	ctx := context.Background()
 	w.until(fmt.Sprintf("%s to hold %d messages", home, len(accepted)), func(c *control.Client) (bool, error) {

@@ -41,6 +41,9 @@ entente --home /var/lib/entente run --unlock-file /run/keys/entente-unlock`,
 	},
 }
 
+// testOnlyConfig, if not nil, changes how the node of a test runs.
+var testOnlyConfig func(*node.Config)
+
 func run(ctx context.Context, p *program, verbose bool) (err error) {
 	if p.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(node.MemoryLimit)
@@ -58,6 +61,9 @@ func run(ctx context.Context, p *program, verbose bool) (err error) {
 	}
 	log := p.logger(level)
 	cfg.Log = log
+	if testOnlyConfig != nil {
+		testOnlyConfig(&cfg)
+	}
 	n, closeNode, err := p.open(cfg)
 	if errors.Is(err, keyring.ErrInUse) {
 		if p.answers() {
