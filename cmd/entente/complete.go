@@ -110,8 +110,8 @@ func candidates(ctx context.Context, p *program, words []string) []string {
 		}
 	}
 	switch {
-	case c != nil && len(words) > 0 && flagWords[words[len(words)-1]] != nil:
-		out = flagWords[words[len(words)-1]](ctx, p)
+	case c != nil && len(words) > 0 && valuesOf(c, words[len(words)-1]) != nil:
+		out = valuesOf(c, words[len(words)-1])(ctx, p)
 	case c != nil && strings.HasPrefix(last, "-"):
 		fs := newFlagSet(c)
 		p.globals(fs)
@@ -134,13 +134,21 @@ func candidates(ctx context.Context, p *program, words []string) []string {
 	return slices.Compact(out)
 }
 
-// flagWords complete the values of flags, which mean the same in all commands.
+// flagWords complete the values of flags that mean the same in all commands.
 var flagWords = map[string]func(context.Context, *program) []string{
 	"--from":    teamNames,
 	"--for":     teamNames,
 	"--to":      audiences,
 	"--tlp":     labels,
 	"--tlp-max": labels,
+}
+
+// valuesOf returns what completes the value of a command's flag, or nil.
+func valuesOf(c *command, flag string) func(context.Context, *program) []string {
+	if c.name == exportCmd.name && flag == "--to" {
+		return func(context.Context, *program) []string { return append([]string{"media"}, reaches...) }
+	}
+	return flagWords[flag]
 }
 
 func labels(context.Context, *program) []string {
