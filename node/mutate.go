@@ -10,10 +10,10 @@ import (
 // What tests break on purpose, to see that the oracle of package nodetest notices.
 var (
 	testOnlySeal     func(team protocol.TeamID, inner []byte, to []seal.Recipient) ([]byte, error) // in place of seal.SealSmall
-	testOnlyContent  func(plain, sealed []byte) []byte                                            // RED content as it is sent
-	testOnlyParcel   func(st *protocol.Statement, p *protocol.Parcel)                             // before it is signed
-	testOnlyQuestion func(q *trust.Question)                                                      // before it is decided
-	testOnlyMayHave  func(team protocol.TeamID, c protocol.Channel) bool                          // serves a channel, whoever asks
-	testOnlyInner    func(inner []byte) (*protocol.Envelope, *protocol.Statement, error)          // in place of Parcel.OpenSealed
-	testOnlyRecord   func(rs []audit.Record) []audit.Record                                       // before they are logged
+	testOnlyContent  func(plain, sealed []byte) []byte                                             // RED content as it is sent
+	testOnlyParcel   func(st *protocol.Statement, p *protocol.Parcel)                              // before it is signed
+	testOnlyQuestion func(q *trust.Question)                                                       // before it is decided
+	testOnlyMayHave  func(team protocol.TeamID, c protocol.Channel) bool                           // serves a channel, whoever asks
+	testOnlyInner    func(inner []byte) (*protocol.Envelope, *protocol.Statement, error)           // in place of Parcel.OpenSealed
+	testOnlyRecord   func(rs []audit.Record) []audit.Record                                        // before they are logged
 )

@@ -168,16 +168,24 @@ func (n *Node) addrsOf(p peer.ID) []multiaddr.Multiaddr {
 		states[i] = n.states[info.Team]
 	}
 	n.mu.RUnlock()
-	var out []multiaddr.Multiaddr
+	var out, old []multiaddr.Multiaddr
 	for i, info := range infos {
-		if n.now().After(info.AddrExpires) || info.Team != n.team && !trust.MayConnect(states[i]) {
+		if info.Team != n.team && !trust.MayConnect(states[i]) {
 			continue
 		}
 		for _, s := range info.Addrs {
-			if a, err := multiaddr.NewMultiaddr(s); err == nil {
+			a, err := multiaddr.NewMultiaddr(s)
+			switch {
+			case err != nil:
+			case n.now().After(info.AddrExpires):
+				old = append(old, a)
+			default:
 				out = append(out, a)
 			}
 		}
+	}
+	if len(out) == 0 {
+		return old // two that were apart for longer than addresses last find each other where they were
 	}
 	return out
 }

@@ -161,11 +161,15 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errKeeping, err)
 			}
-			if _, err := n.st.Message(id); errors.Is(err, store.ErrNotFound) {
+			m, err := n.st.Message(id)
+			if errors.Is(err, store.ErrNotFound) {
 				if err := n.repeatControl(from); err != nil {
 					return err
 				}
 				continue
+			}
+			if err != nil || !slices.Contains(m.Statement.Audience.Teams, from) {
+				continue // not theirs to open
 			}
 			n.sealAgain(from, id)
 			keep = append(keep, r)

@@ -218,7 +218,7 @@ func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []prot
 	case protocol.TypeCutoff:
 		return b.addCutoff(e, load)
 	case protocol.TypeAddress:
-		return b.addAddress(e, now)
+		return b.addAddress(e, now, load)
 	case protocol.TypeRecipient:
 		return b.addRecipient(e)
 	}

@@ -265,7 +265,7 @@ func (t *team) merged(node protocol.KID) map[protocol.FeedID]protocol.Cutoff {
 	return out
 }
 
-func (b *Book) addAddress(e *protocol.Envelope, now time.Time) (bool, []protocol.Hash, error) {
+func (b *Book) addAddress(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
 	pa, err := protocol.Decode[protocol.Address](e)
 	if err != nil {
 		return false, nil, err
@@ -289,7 +289,8 @@ func (b *Book) addAddress(e *protocol.Envelope, now time.Time) (bool, []protocol
 	if err := e.VerifyNode(n.Key); err != nil {
 		return false, nil, err
 	}
-	if now.Unix() >= int64(a.Expires) ||
+	// One that ran out since is the last that was heard of a team that was away: a hint of where to ask.
+	if !load && now.Unix() >= int64(a.Expires) ||
 		old != nil && cmp.Or(cmp.Compare(old.Seq, a.Seq), bytes.Compare(a.id[:], old.id[:])) >= 0 {
 		return false, []protocol.Hash{a.id}, nil
 	}

@@ -29,8 +29,19 @@ func (a *Author) Feed(to *Team, agreement protocol.Hash) *Feed {
 	return &Feed{a: a, to: to, c: protocol.Between(a.t.ID, to.ID, agreement)}
 }
 
-// Follows makes the feed's next entry follow on what the team, to which it is, held of it when it was stopped or is held now.
-func (f *Feed) Follows(seq uint64, id protocol.Hash) { f.seq, f.prev = seq, id }
+// Follows makes the feed's next entry follow on what the author's node pushed there before it was stopped.
+func (f *Feed) Follows() *Feed {
+	for _, raw := range f.a.t.tap.pushed(false) {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+		if err != nil || env.Type != protocol.TypeParcel {
+			continue
+		}
+		if p, err := protocol.Decode[protocol.Parcel](env); err == nil && p.Feed == f.ID() && p.Seq > f.seq {
+			f.seq, f.prev = p.Seq, env.ID()
+		}
+	}
+	return f
+}
 
 // ID returns the id of the feed.
 func (f *Feed) ID() protocol.FeedID { return protocol.FeedOf(f.a.Key.Public().ID(), f.c) }
@@ -134,7 +145,7 @@ func (t *Team) Got() (all []Parcel) {
 			ids = append(ids, id)
 		}
 	}
-	for _, raw := range t.tap.pushed() {
+	for _, raw := range t.tap.pushed(true) {
 		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
 		if err != nil || env.Type != protocol.TypeParcel {
 			continue
@@ -173,11 +184,15 @@ func (t *Team) GotMessage(id protocol.Hash) Parcel {
 	return Parcel{}
 }
 
-// pushed returns the records that came over streams of package direct.
-func (t *tap) pushed() (out [][]byte) {
+// pushed returns the records that came, or went, over streams of package direct.
+func (t *tap) pushed(came bool) (out [][]byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, s := range t.read {
+	strands := t.said
+	if came {
+		strands = t.read
+	}
+	for _, s := range strands {
 		if s.proto != direct.Protocol {
 			continue
 		}

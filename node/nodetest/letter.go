@@ -361,3 +361,9 @@ func (t *Team) Receipt(id protocol.Hash, o *Team, state string) (found node.Rece
 	t.w.T.Fatalf("%s never learns that %s is %s at %s; it knows %+v", t.Name, id.Short(), state, o.Name, last)
 	return found
 }
+
+// CannotRead returns why the person does not get at the RED content.
+func (t *Team) CannotRead(id protocol.Hash, person string) error {
+	_, _, err := t.opens(id, person)
+	return err
+}

@@ -436,6 +436,11 @@ func checkLength(f []byte) error {
 	return nil
 }
 
+// turned reports whether the team means harm by now.
+func (w *World) turned(id protocol.TeamID) bool {
+	return slices.ContainsFunc(w.teams, func(t *Team) bool { return t.ID == id && t.peer != nil })
+}
+
 // leaked reports whether the story has somebody pass the letter on.
 func (w *World) leaked(id protocol.Hash) bool {
 	return slices.ContainsFunc(w.letters, func(l *Letter) bool { return l.ID == id && l.Leaked })
@@ -502,6 +507,7 @@ func (o *oracle) thirds() {
 			secrets = append(secrets, secret{"a piece of a ciphertext", f[at : at+32], of})
 		}
 	}
+	secrets = slices.DeleteFunc(secrets, func(s secret) bool { return slices.ContainsFunc(s.of, w.turned) }) // who means harm tells everybody
 	for _, t := range w.teams {
 		told := map[string]bool{}
 		line, h := t.tap.heard(), o.hoards[t]
@@ -562,4 +568,23 @@ func (o *oracle) names(ids []protocol.TeamID) (s string) {
 		s += o.team(id)
 	}
 	return s
+}
+
+// Keys returns how many age identities the team's nodes had so far.
+func (w *World) Keys(t *Team) (n int) {
+	for _, a := range w.keys {
+		if a.team == t.ID && a.person == "" {
+			n++
+		}
+	}
+	return n - 1 // the unlock secret
+}
+
+// KeepsNothingOf reports an error if the store of the team, whose node must be stopped, has the message's text or id in any value
+// that the home's keys open.
+func (t *Team) KeepsNothingOf(id protocol.Hash) {
+	t.w.T.Helper()
+	if h := t.hoard(); anyHas(h.values, t.w.Letter(id).Mark) || anyHas(h.blobs, t.w.Letter(id).Mark) {
+		t.w.T.Errorf("%s can still read %s on its disk", t.Name, id.Short())
+	}
 }
