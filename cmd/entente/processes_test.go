@@ -38,10 +38,18 @@ import (
 const (
 	envClock = "ENTENTE_TEST_CLOCK" // how far the node's clock is ahead
 	envTap   = "ENTENTE_TEST_TAP"   // the folder for the record
+	envPace  = "ENTENTE_TEST_PACE"  // bytes a second that come in over one stream of a node with a record
 )
 
 func init() {
-	ahead, tap := os.Getenv(envClock), os.Getenv(envTap)
+	ahead, tap, pace := os.Getenv(envClock), os.Getenv(envTap), 0
+	if s := os.Getenv(envPace); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			panic(err)
+		}
+		pace = n
+	}
 	if ahead == "" && tap == "" {
 		return
 	}
@@ -61,7 +69,7 @@ func init() {
 				if err != nil {
 					return nil, err
 				}
-				return &tappedHost{Host: h, dir: tap}, nil
+				return &tappedHost{Host: h, dir: tap, pace: pace}, nil
 			}
 		}
 	}
@@ -70,9 +78,10 @@ func init() {
 // A tappedHost writes what goes over each of its streams to two files: what it said, and what it heard.
 type tappedHost struct {
 	host.Host
-	dir string
-	mu  sync.Mutex
-	n   int // guarded by mu
+	dir  string
+	pace int
+	mu   sync.Mutex
+	n    int // guarded by mu
 }
 
 func (h *tappedHost) wrap(s network.Stream) (network.Stream, error) {
@@ -88,7 +97,7 @@ func (h *tappedHost) wrap(s network.Stream) (network.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tappedStream{Stream: s, said: said, heard: heard}, nil
+	return &tappedStream{Stream: s, said: said, heard: heard, pace: h.pace}, nil
 }
 
 func (h *tappedHost) NewStream(ctx context.Context, p peer.ID, ids ...libp2p_protocol.ID) (network.Stream, error) {
@@ -121,10 +130,14 @@ func (h *tappedHost) handler(f network.StreamHandler) network.StreamHandler {
 type tappedStream struct {
 	network.Stream
 	said, heard *os.File
+	pace        int
 }
 
 func (s *tappedStream) Read(b []byte) (int, error) {
 	n, err := s.Stream.Read(b)
+	if s.pace > 0 { // a narrow line
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(s.pace))
+	}
 	if _, werr := s.heard.Write(b[:n]); werr != nil {
 		panic(werr)
 	}
@@ -144,12 +157,13 @@ type league struct {
 	dir   string
 	bin   string
 	homes []string
-	procs map[string]*exec.Cmd
+	mu    sync.Mutex
+	procs map[string]*exec.Cmd // guarded by mu
 	ends  map[string]func()
 	env   map[string][]string // of nodes
 }
 
-// envFull asks the tests of this package to be as large as what they are about.
+// envFull asks the tests of this package to be as large as what they are about, whatever time it takes.
 const envFull = "ENTENTE_FULL"
 
 const officerPassphrase = "correct horse battery"
@@ -363,7 +377,9 @@ func (w *league) start(home string) {
 	}
 	done := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(done) }()
+	w.mu.Lock()
 	w.procs[home] = cmd
+	w.mu.Unlock()
 	w.ends[home] = func() { _ = cmd.Process.Kill(); <-done }
 	w.until(home+" to start", func(c *control.Client) (bool, error) {
 		_, err := c.Status(context.Background())
@@ -371,16 +387,22 @@ func (w *league) start(home string) {
 	}, home)
 }
 
+func (w *league) process(home string) *os.Process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.procs[home].Process
+}
+
 func (w *league) kill(home string) { w.ends[home]() }
 
 // stop ends a node as a service manager does.
 func (w *league) stop(home string) {
 	w.t.Helper()
-	if err := w.procs[home].Process.Signal(syscall.SIGTERM); err != nil {
+	if err := w.process(home).Signal(syscall.SIGTERM); err != nil {
 		w.t.Fatal(err)
 	}
 	w.pollFor(time.Minute, home+" to end", func() (bool, error) {
-		return w.procs[home].Process.Signal(syscall.Signal(0)) != nil, nil
+		return w.process(home).Signal(syscall.Signal(0)) != nil, nil
 	})
 	w.ends[home]()
 }
@@ -510,9 +532,9 @@ func (w *league) doctor(home string) string {
 	return b.String()
 }
 
-// memory returns the anonymous memory that a node's process has in use, in KiB; 0 where the system does not tell.
-func (w *league) memory(home string) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.procs[home].Process.Pid))
+// memory returns the anonymous memory that a process has in use, in KiB; 0 where the system does not tell.
+func memory(p *os.Process) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
 	if err != nil {
 		return 0
 	}
@@ -523,4 +545,39 @@ func (w *league) memory(home string) int {
 		}
 	}
 	return 0
+}
+
+// A gauge notes the most memory that each of some processes has in use, until it is read.
+type gauge struct {
+	quit chan struct{}
+	done chan map[string]int
+}
+
+func newGauge(processes map[string]func() *os.Process) *gauge {
+	g := &gauge{quit: make(chan struct{}), done: make(chan map[string]int, 1)}
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		most := map[string]int{}
+		for {
+			for name, p := range processes {
+				if p := p(); p != nil {
+					most[name] = max(most[name], memory(p))
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-g.quit:
+				g.done <- most
+				return
+			}
+		}
+	}()
+	return g
+}
+
+// read ends the gauge and returns KiB.
+func (g *gauge) read() map[string]int {
+	close(g.quit)
+	return <-g.done
 }
