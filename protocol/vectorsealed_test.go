@@ -401,6 +401,8 @@ func sealedVectors() []vector {
 	add(malformed, "other-team", "P-79", "a parcel of another team", amber, pair, func(p *Parcel) { p.Team = de })
 	add(malformed, "other-node", "P-79", "a statement of another node", edit(amber, func(s *Statement) { s.Node = thief }), pair,
 		func(p *Parcel) { p.Node, p.Feed = amber.Node, FeedOf(amber.Node, pair) })
+	add(malformed, "body-empty", "P-76", "nothing that could have been opened", amber, pair, func(p *Parcel) { p.Body = nil })
+	add(malformed, "community-feed", "P-120", "a statement for the community, sealed, in the feed of the community", exampleStatement(), Channel{}, same)
 	add(malformed, "plain", "P-120", "a parcel between two teams that is not sealed", amber, pair, func(p *Parcel) { p.Sealed, p.Body = false, innerOf(amber) })
 	add(malformed, "urgent-inside", "P-81", "an urgent statement in a normal parcel", edit(amber, func(s *Statement) { s.Urgent = true }), pair,
 		func(p *Parcel) { p.Class = Normal })
