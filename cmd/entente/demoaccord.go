@@ -212,7 +212,7 @@ func (w *demoWorld) restricted() error {
 	return nil
 }
 
-// adds a person to whom RED can be sealed, and tells the others.
+// addsOperator has the officer sign that RED can be sealed to a person.
 func (t *demoTeam) addsOperator(name string) error {
 	recipient, err := keyring.CreateOperator(node.KeysDir(t.home), name, demoPassphrase, demoWorkFactor)
 	if err != nil {
@@ -316,14 +316,15 @@ func (w *demoWorld) red() error {
 	return nil
 }
 
-// heard is nil if the team has a receipt of the other for its letter.
-func (t *demoTeam) heard(l *demoLetter, from *demoTeam, state, person string) error {
+// heard is nil if the team has a receipt of the other for its letter, that names the person who opened it or the rule that
+// holds it back.
+func (t *demoTeam) heard(l *demoLetter, from *demoTeam, state, by string) error {
 	rs, err := t.node.Receipts(l.id)
 	if err != nil {
 		return err
 	}
 	for _, r := range rs {
-		if r.Team == from.id && r.State == state && r.Person == person {
+		if r.Team == from.id && r.State == state && r.Person+r.Rule == by {
 			return nil
 		}
 	}

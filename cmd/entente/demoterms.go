@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -116,11 +117,13 @@ func (w *demoWorld) suspended() error {
 		err = refusedBy(refused, "agreement-suspended")
 	}
 	w.claim(err, "the line is back; %s hears of it after %d ms, and sends nothing either", a.country, took.Milliseconds())
-	w.claim(w.until(func() error { return a.heard(l, f, "held", "") }), "a receipt tells %s that its last letter is held, and why", a.country)
+	w.claim(w.until(func() error { return a.heard(l, f, "held", "agreement-suspended") }), "a receipt tells %s that its last letter is held, and by which rule", a.country)
 	if err := w.declares(f, w.agreed, protocol.PartyOK, "it was a false alarm"); err != nil {
 		return err
 	}
-	w.claim(w.until(func() error { return errors.Join(a.stands(w.agreed, trust.Active), f.holds(l)) }),
+	w.claim(w.until(func() error {
+		return errors.Join(a.stands(w.agreed, trust.Active), f.stands(w.agreed, trust.Active), f.holds(l))
+	}),
 		"%s takes its word back: both may send again, and what was held is shown", f.country)
 	return nil
 }
@@ -142,7 +145,7 @@ func (w *demoWorld) rotated() error {
 	}
 	w.claim(err, "what %s sends is sealed to the new one: it is at %s after %d ms", a.country, f.country, took.Milliseconds())
 	_, err = f.node.ImportBundle(w.ctx, bytes.NewReader(w.sticks[0]))
-	w.claim(refusedBy(err, "bundle"), "the first stick was sealed to the old one: nobody can open it any more, %s included", f.country)
+	w.claim(refusedBy(err, "bundle"), "the first stick was sealed to the old one: not even %s can open it any more", f.country)
 	w.claim(f.holds(w.letter("bystick.txt")), "what was taken in from it can be read as before")
 	return nil
 }
@@ -171,7 +174,7 @@ func (w *demoWorld) ended() error {
 	w.claim(err, "nothing is sent under it, and nobody can take that back (rule agreement-ended)")
 	l := w.letter("victim.txt")
 	_, _, err = f.node.ExportMessage(l.id, trust.ReachCommunity)
-	w.claim(errors.Join(f.holds(l), refusedBy(err, "reach-label")), "what was received can be read until its 90 days are over, and stays bound")
+	w.claim(errors.Join(f.holds(l), refusedBy(err, "reach-label")), "what was received can be read as before, and stays bound as before (rule reach-label)")
 	terms := demoTerms(f)
 	terms.Ceiling = tlp.AmberStrict
 	id, err := w.offers(a, terms)
@@ -218,7 +221,7 @@ func (w *demoWorld) proven() error {
 	if !told {
 		err = errors.New("it proves something else")
 	}
-	w.claim(err, "%s proves from its disclosure log when, and by which rule, %s was let have %s; to check it takes no node", a.country, f.country, l.doc.name)
+	w.claim(err, "%s proves from its disclosure log when, and by which rule, %s was let have %s; checking it takes no node", a.country, f.country, l.doc.name)
 	i := bytes.Index([]byte(proofs[0]), []byte("extra ")) + 20
 	bad := []byte(proofs[0])
 	bad[i] ^= 1
@@ -245,8 +248,25 @@ func (w *demoWorld) proven() error {
 	err = w.each(w.teams, func(t *demoTeam) error {
 		r, err := t.node.AuditVerify()
 		records += r.Records
-		return err
+		return errors.Join(err, w.silent(t))
 	})
 	w.claim(err, "all six logs are whole: %d records, without a title or a word of content", records)
 	return nil
+}
+
+// silent is nil if nothing in the team's disclosure log tells what a letter says.
+func (w *demoWorld) silent(t *demoTeam) error {
+	var wrong []error
+	err := t.node.AuditLog(time.Time{}, func(e *audit.Entry) bool {
+		words := fmt.Sprintf("%+v", e.Record)
+		for _, l := range w.letters {
+			for line := range strings.Lines(string(l.doc.data)) {
+				if line = strings.TrimSpace(line); len(line) > 20 && strings.Contains(words, line) || strings.Contains(words, l.title) && l.title != "" {
+					wrong = append(wrong, fmt.Errorf("record %d of %s tells of %s", e.Index, t.name, l.doc.name))
+				}
+			}
+		}
+		return true
+	})
+	return errors.Join(append(wrong, err)...)
 }
