@@ -195,6 +195,9 @@ func offer(ctx context.Context, p *program, c *control.Client, terms control.Ter
 	if err != nil {
 		return err
 	}
+	if err := checkDraft(a, &terms); err != nil {
+		return err
+	}
 	// The record's id is that of the document, whoever signs: what is shown is what is signed.
 	unsigned, err := protocol.Sign(a)
 	if err != nil {
@@ -213,8 +216,21 @@ func offer(ctx context.Context, p *program, c *control.Client, terms control.Ter
 	if p.json {
 		return p.out.object(v)
 	}
-	p.out.linef("%s  %s to %s, up to TLP:%s, until %s", v.ID, v.State, plainLine(v.Partner.Name), v.TLPMax, stamp(v.ValidUntil))
+	p.out.linef("%s  %s to %s, up to TLP:%s, until %s", v.ID, plainLine(v.State), plainLine(v.Partner.Name), v.TLPMax, stamp(v.ValidUntil))
 	p.sayf("entente: it is in effect once an officer of %s has signed it too: entente agree sign %s", plainLine(v.Partner.Name), v.ID.Short())
+	return nil
+}
+
+// checkDraft makes sure that the node drafted what was asked for: an officer's signature must not depend on the node.
+func checkDraft(a *protocol.Agreement, t *control.Terms) error {
+	life := time.Duration(a.Until-a.From) * time.Second
+	switch {
+	case a.Ceiling != t.TLPMax, a.Title != t.Title, a.Text != t.Text, a.Prev != t.Prev, a.Keep != uint64(t.KeepDays),
+		!slices.Equal(a.Purposes, t.Purposes), !slices.Equal(a.Types, t.Types),
+		t.Onward != "" && a.Onward.String() != t.Onward, t.Receipts != "" && a.Receipts.String() != t.Receipts,
+		t.Policy != nil && a.Policy != *t.Policy, a.Until <= a.From, t.Days > 0 && (life/(24*time.Hour)-time.Duration(t.Days)).Abs() > 1:
+		return errors.New("the node drafted other terms than were asked for: nothing was signed; are program and node of the same version?")
+	}
 	return nil
 }
 
@@ -319,7 +335,7 @@ func printStanding(p *program, v *control.Agreement) error {
 	if p.json {
 		return p.out.object(v)
 	}
-	p.out.linef("the agreement with %s is %s, up to TLP:%s, until %s", plainLine(v.Partner.Name), v.State, v.TLPMax, stamp(v.ValidUntil))
+	p.out.linef("the agreement with %s is %s, up to TLP:%s, until %s", plainLine(v.Partner.Name), plainLine(v.State), v.TLPMax, stamp(v.ValidUntil))
 	if v.Why != "" {
 		p.sayf("entente: %s", plainLine(v.Why))
 	}
@@ -417,7 +433,7 @@ func showAgreement(ctx context.Context, p *program, c *control.Client, query str
 	}
 	if !text {
 		o := p.out
-		o.linef("state      %s", v.State)
+		o.linef("state      %s", plainLine(v.State))
 		if v.Why != "" {
 			o.linef("           %s", plainLine(v.Why))
 		}

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
 )
@@ -128,6 +129,42 @@ func TestSplitProofs(t *testing.T) {
 		}
 		if len(got) > 0 && got[0] != one || len(got) > 1 && got[1] != two {
 			t.Errorf("splitProofs(%q): got %q", tc.in, got)
+		}
+	}
+}
+
+// A node that drafts other terms than an officer asked for gets no signature.
+func TestCheckDraft(t *testing.T) {
+	policy := protocol.DefaultIEP()
+	asked := control.Terms{TLPMax: tlp.Amber, Days: 365, KeepDays: 90, Title: "x", Purposes: []string{"p"}, Types: []string{"updates"},
+		Onward: "none", Receipts: "stored", Policy: &policy, Text: "y", Prev: protocol.Hash{1}}
+	good := protocol.Agreement{Ceiling: tlp.Amber, From: 1767225600, Until: 1767225600 + 365*24*3600, Keep: 90, Title: "x", Purposes: []string{"p"},
+		Types: []string{"updates"}, Onward: protocol.OnwardNone, Receipts: protocol.ReceiptsStored, Policy: policy, Text: "y", Prev: protocol.Hash{1}}
+	if err := checkDraft(&good, &asked); err != nil {
+		t.Errorf("what was asked for: %v", err)
+	}
+	loose := control.Terms{TLPMax: tlp.Amber, KeepDays: 90, Title: "x", Purposes: []string{"p"}, Types: []string{"updates"}, Text: "y", Prev: protocol.Hash{1}}
+	if err := checkDraft(&good, &loose); err != nil {
+		t.Errorf("defaults of the node: %v", err)
+	}
+	for what, change := range map[string]func(*protocol.Agreement){
+		"ceiling":  func(a *protocol.Agreement) { a.Ceiling = tlp.Red },
+		"days":     func(a *protocol.Agreement) { a.Until += 10 * 24 * 3600 },
+		"no time":  func(a *protocol.Agreement) { a.Until = a.From },
+		"keep":     func(a *protocol.Agreement) { a.Keep = 0 },
+		"title":    func(a *protocol.Agreement) { a.Title = "" },
+		"purposes": func(a *protocol.Agreement) { a.Purposes = nil },
+		"types":    func(a *protocol.Agreement) { a.Types = nil },
+		"onward":   func(a *protocol.Agreement) { a.Onward = protocol.OnwardLabel },
+		"receipts": func(a *protocol.Agreement) { a.Receipts = protocol.ReceiptsNone },
+		"policy":   func(a *protocol.Agreement) { a.Policy.Resale = "may" },
+		"text":     func(a *protocol.Agreement) { a.Text += " and all" },
+		"prev":     func(a *protocol.Agreement) { a.Prev = protocol.Hash{} },
+	} {
+		a := good
+		change(&a)
+		if err := checkDraft(&a, &asked); err == nil {
+			t.Errorf("another %s was not seen", what)
 		}
 	}
 }

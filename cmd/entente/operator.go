@@ -147,7 +147,15 @@ func addOperator(ctx context.Context, p *program, c *control.Client, name, file,
 		return errors.Join(err, keyring.RemoveOperator(p.keysDir(), name))
 	}
 	if p.json {
-		return p.out.object(operatorView{Name: name, Recipient: made, Here: recipient == "" && file == ""})
+		v := operatorView{Name: name, Recipient: made}
+		here, err := keyring.Operators(p.keysDir())
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(here, func(f keyring.OperatorFile) bool { return f.Name == name }); i >= 0 {
+			v.Here, v.Plugin = !here[i].Elsewhere, here[i].Plugin
+		}
+		return p.out.object(v)
 	}
 	p.out.linef("%s is an operator: TLP:RED can be sealed to them", plainLine(name))
 	if recipient == "" && file == "" {

@@ -61,7 +61,7 @@ func TestHostileNamesInResults(t *testing.T) {
 	m := control.Message{TLP: 1, Author: control.TeamRef{Name: evil}, Title: &title, File: evil, Audience: control.Audience{Name: evil}}
 	for _, asJSON := range []bool{false, true} {
 		var out bytes.Buffer
-		p := &program{json: asJSON, out: &printer{w: &out}}
+		p := &program{json: asJSON, out: &printer{w: &out}, stderr: &out}
 		l := messageList{p: p}
 		if err := l.add(m); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,18 @@ func TestHostileNamesInResults(t *testing.T) {
 		} else {
 			printTeams(p, []control.Team{tm}, true)
 			printTeam(p, &tm)
-			printStatus(p, &control.Status{Team: tm.TeamRef, Peers: []control.Peer{{Name: evil, LastError: evil}}, Unlock: evil})
+			printStatus(p, &control.Status{Team: tm.TeamRef, Peers: []control.Peer{{Name: evil, LastError: evil}}, Unlock: evil,
+				Outbox: []control.Outbox{{Name: evil}}})
+			printAgreements(p, []control.Agreement{{Partner: tm.TeamRef, Title: evil, Why: evil, State: evil, TLPMax: 1}})
+			if err := printStanding(p, &control.Agreement{Partner: tm.TeamRef, Why: evil, State: evil, TLPMax: 1}); err != nil {
+				t.Fatal(err)
+			}
+			red := m
+			red.Title, red.Sealed, red.Persons = nil, true, []control.Person{{TeamName: evil, Name: evil}}
+			showHeader(p, &red)
+			label := m.TLP
+			printPreview(p, &control.Sent{TLP: &label, Audience: control.Audience{Kind: "person", Name: evil}, Notes: []string{evil},
+				Readers: []control.Reader{{Name: evil}}, Persons: red.Persons}, 2)
 		}
 		if err := p.out.flush(); err != nil {
 			t.Fatal(err)

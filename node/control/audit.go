@@ -72,31 +72,15 @@ func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l := newLineWriter(w)
-	// A client that is slow to read must not hold up the log: records are read in steps.
-	next := uint64(0)
-	for {
-		var rs []AuditRecord
-		err := s.n.AuditLog(since, func(e *audit.Entry) bool {
-			if e.Index >= next {
-				rs = append(rs, AuditRecordOf(e))
-			}
-			return len(rs) < page
-		})
-		if err != nil {
-			l.finish(err)
-			return nil
-		}
-		for _, a := range rs {
-			if l.write(a) != nil {
-				return nil
-			}
-			next = a.Index + 1
-		}
-		if len(rs) < page {
-			l.finish(nil)
-			return nil
-		}
+	gone := false
+	err = s.n.AuditLog(since, func(e *audit.Entry) bool {
+		gone = l.write(AuditRecordOf(e)) != nil
+		return !gone
+	})
+	if !gone {
+		l.finish(err)
 	}
+	return nil
 }
 
 // AuditRecordOf gives a record of the log, as a proof shows one, the form of the interface.

@@ -13,6 +13,11 @@
 //	…
 //	err = c.Watch(ctx, lastN, func(m control.Message) error { … })
 //
+// A bridge may send to whomever a person may: [Draft] has the audience, and a dry run says who would be able to read. What
+// is TLP:RED a bridge can carry, and not read: [Client.Sealed] gives what only a person's own identity opens. What becomes of
+// a message at others is told by [Client.Receipts], and every decision by [Client.AuditLog]. Agreements are drafted here and
+// signed elsewhere: no officer's key ever comes to the node.
+//
 // # Who may connect
 //
 // The socket lies in a directory that only the node's user can enter. Both ends ask the kernel who the other end is: the
