@@ -50,6 +50,9 @@ func (n *Node) Doctor(team string) ([]Finding, error) {
 	if err := n.trouble.get(); err != nil {
 		add(Bad, "nothing new is taken in: "+err.Error(), "free disk space, or raise store_cap in config.json; what was missed is fetched afterwards")
 	}
+	if err := n.blobTrouble.get(); err != nil {
+		add(Bad, "what travels apart from its message is not taken in: "+err.Error(), "free disk space, or raise store_cap in config.json; it is fetched afterwards")
+	}
 	if s.Store.Damaged > 0 {
 		add(Warn, fmt.Sprintf("%d stored values are damaged; what can be fetched from others is fetched again", s.Store.Damaged),
 			"check everything with entente fsck, and the disk with its own tools")
@@ -147,9 +150,13 @@ func (n *Node) examineExchange(team protocol.TeamID, s Status, add func(Level, s
 		if o.Team != team {
 			continue
 		}
-		if waits := o.Waiting - o.Held; waits > 0 {
+		if waits := o.Waiting - o.Held - o.Withheld; waits > 0 {
 			add(Warn, fmt.Sprintf("%d messages for %s are not known to have arrived, the oldest of %s", waits, o.TeamName, o.Oldest.Format(time.RFC3339)),
 				"they are handed over as soon as a node of the team is connected")
+		}
+		if o.Withheld > 0 {
+			add(Warn, fmt.Sprintf("%d messages for %s did not leave in time, and stay here: their agreement is not in effect any more", o.Withheld, o.TeamName),
+				"they leave if the agreement is resumed; else send them anew by another way")
 		}
 		if o.Held > 0 {
 			add(Warn, fmt.Sprintf("%d messages for %s arrived and are held back there", o.Held, o.TeamName), "entente receipts ID says by which rule")

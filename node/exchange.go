@@ -286,8 +286,24 @@ type arrivingBlob struct {
 	n *Node
 }
 
+// Write notes for doctor whether there is room for what travels apart.
+func (b *arrivingBlob) Write(p []byte) (int, error) {
+	before := b.Have() / store.ChunkSize
+	m, err := b.BlobWriter.Write(p)
+	switch {
+	case errors.Is(err, store.ErrFull):
+		b.n.blobTrouble.set(err)
+	case err == nil && b.Have()/store.ChunkSize > before: // a chunk was kept
+		b.n.blobTrouble.set(nil)
+	}
+	return m, err
+}
+
 func (b *arrivingBlob) Commit() error {
 	err := b.BlobWriter.Commit()
+	if err == nil || errors.Is(err, store.ErrFull) {
+		b.n.blobTrouble.set(err)
+	}
 	if errors.Is(err, store.ErrBlobHash) {
 		return fmt.Errorf("%w: %w", catchup.ErrWrongBlob, err)
 	}

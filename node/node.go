@@ -52,6 +52,8 @@ type Node struct {
 	said    *pace   // of each node: what it said about itself lately
 	handed  *pace   // of each neighbour: identity records that it passed on
 	trouble trouble // why nothing new is stored, if so
+	// blobTrouble is why what travels apart from its message is not stored, if so.
+	blobTrouble trouble
 
 	breakOnce sync.Once
 	broken    chan struct{} // closed when the store takes nothing more until it is opened anew
