@@ -23,16 +23,18 @@ import (
 // A Letter is what a story knows of one message that is not for the community: whom its sender meant, whatever the node made
 // of that. The oracle holds against it who can read.
 type Letter struct {
-	ID      protocol.Hash
-	Author  *Team
-	Teams   []protocol.TeamID
-	Persons []personID // of RED: who alone may read the content
-	Label   tlp.Label
-	Mark    []byte                // is in the text, and nowhere else
-	Removed map[protocol.KID]bool // nodes of Teams that the author knew as revoked when it sent
-	Void    string                // why nobody should have got it; "" for what was rightly sent
-	Leaked  bool                  // somebody for whom it was passes it on: keys of others may open it, and still nobody else shows it
-	Lost    bool                  // the story lets it be lost: nobody has to be able to open it
+	ID        protocol.Hash
+	Author    *Team
+	Teams     []protocol.TeamID
+	Persons   []personID // of RED: who alone may read the content
+	Label     tlp.Label
+	Agreement protocol.Hash         // under which it was sent; zero: none
+	Ceiling   tlp.Label             // of that agreement
+	Mark      []byte                // is in the text, and nowhere else
+	Removed   map[protocol.KID]bool // nodes of Teams that the author knew as revoked when it sent
+	Void      string                // why nobody should have got it; "" for what was rightly sent
+	Leaked    bool                  // somebody for whom it was passes it on: keys of others may open it, and still nobody else shows it
+	Lost      bool                  // the story lets it be lost: nobody has to be able to open it
 }
 
 type personID struct {
@@ -135,6 +137,7 @@ func (t *Team) sends(d node.Draft, doc []byte) (protocol.Hash, error) {
 	if l.Label == tlp.Red {
 		t.name(l)
 	}
+	t.forbids(l)
 	t.w.letters = append(t.w.letters, l)
 	return sent.ID, nil
 }
@@ -152,6 +155,7 @@ func (t *Team) letter(d node.Draft) *Letter {
 		if err != nil {
 			t.w.T.Fatalf("%s looks up the agreement %.20s: %v", t.Name, rest, err)
 		}
+		l.Agreement, l.Ceiling = a.ID, a.Ceiling
 		at := t.w.agreed[a.ID]
 		for _, p := range at {
 			if p != t.ID {
@@ -192,6 +196,29 @@ func (t *Team) letter(d node.Draft) *Letter {
 		}
 	}
 	return l
+}
+
+// forbids notes why a letter should not have been sent with its label, by the rules as people know them.
+func (t *Team) forbids(l *Letter) {
+	t.w.T.Helper()
+	if !l.Agreement.IsZero() && l.Label > l.Ceiling {
+		l.Void = "it is above the ceiling"
+	}
+	if l.Label <= tlp.Green || l.Void != "" {
+		return
+	}
+	for _, id := range l.Teams {
+		info, err := t.Node.Team(id.String())
+		if err != nil {
+			t.w.T.Fatal(err)
+		}
+		covered := slices.ContainsFunc(t.Node.Agreements(), func(a node.AgreementView) bool {
+			return a.Partner == id && a.State == trust.Active && l.Label <= a.Ceiling
+		})
+		if info.State != trust.Verified && (l.Label == tlp.Red || !covered) {
+			l.Void = info.Name + " was not verified, and nothing agreed with it covers it"
+		}
+	}
 }
 
 // name fills in the persons of RED to whole teams: every operator that the team's manifest names, as the author knows it.
@@ -366,4 +393,39 @@ func (t *Team) Receipt(id protocol.Hash, o *Team, state string) (found node.Rece
 func (t *Team) CannotRead(id protocol.Hash, person string) error {
 	_, _, err := t.opens(id, person)
 	return err
+}
+
+// TriesToSend is SendsDraft for a story that does not know whether it may be sent.
+func (t *Team) TriesToSend(d node.Draft, doc []byte) (protocol.Hash, error) { return t.sends(d, doc) }
+
+// Delivered waits until a message that was sent is with everybody for whom it was, and who may still be given it.
+func (w *World) Delivered(id protocol.Hash) {
+	w.T.Helper()
+	i := slices.IndexFunc(w.letters, func(l *Letter) bool { return l.ID == id })
+	if i < 0 {
+		return // for the community: see Settle
+	}
+	l := w.letters[i]
+	for _, t := range w.teams {
+		if t.Node == nil || !slices.Contains(l.Teams, t.ID) || !l.Author.gives(l, t) {
+			continue
+		}
+		w.Until(fmt.Sprintf("%s of %s is at %s", id.Short(), l.Author.Name, t.Name), func() bool {
+			v, err := t.Node.Message(id)
+			return err == nil && v.Complete || !l.Author.gives(l, t)
+		})
+	}
+}
+
+// gives reports whether the author of a letter may give it to the team now.
+func (t *Team) gives(l *Letter, o *Team) bool {
+	info, err := t.Node.Team(o.ID.String())
+	if err != nil || info.State != trust.Introduced && info.State != trust.Verified {
+		return false
+	}
+	if l.Agreement.IsZero() {
+		return true
+	}
+	a, err := t.Node.Agreement(l.Agreement.String())
+	return err == nil && a.State == trust.Active
 }

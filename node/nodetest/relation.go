@@ -171,6 +171,14 @@ func (t *Team) Ends(id protocol.Hash) { t.w.T.Helper(); t.says(id, protocol.Part
 
 func (t *Team) says(id protocol.Hash, s protocol.PartyStatus) {
 	t.w.T.Helper()
+	if err := t.TriesToSay(id, s); err != nil {
+		t.w.T.Fatalf("%s says of %s that it is %v: %v", t.Name, id.Short(), s, err)
+	}
+}
+
+// TriesToSay lets an officer of the team say a word on an agreement, if it may still be said.
+func (t *Team) TriesToSay(id protocol.Hash, s protocol.PartyStatus) error {
+	t.w.T.Helper()
 	st, err := t.Node.DraftStatus(id, s, "as the story has it")
 	var e *protocol.Envelope
 	if err == nil {
@@ -179,9 +187,7 @@ func (t *Team) says(id protocol.Hash, s protocol.PartyStatus) {
 	if err == nil {
 		_, err = t.Node.AddAgreement(context.Background(), e)
 	}
-	if err != nil {
-		t.w.T.Fatalf("%s says of %s that it is %v: %v", t.Name, id.Short(), s, err)
-	}
+	return err
 }
 
 // Blocks ends all exchange with the other team.
