@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/entente-network/entente/node/direct"
 	"github.com/entente-network/entente/protocol"
-	"github.com/entente-network/entente/store"
 )
 
 // delivery is what the node gives to the courier: the direct.Backend.
@@ -167,66 +164,4 @@ func (n *Node) tellPair(t protocol.TeamID, again bool) {
 	}
 	w.told[t] = string(h)
 	n.push(t, h, false)
-}
-
-// An OutboxView says how many of the newest messages for a team are not known to have arrived there.
-type OutboxView struct {
-	Team     protocol.TeamID
-	TeamName string
-	Waiting  uint64
-	Held     uint64 // that are held back there
-	Oldest   time.Time
-}
-
-// outboxLooks bounds the messages that outbox looks at, the newest first.
-const outboxLooks = 2000
-
-// Outbox says, for each team, what this team sent to it and it has given no receipt for.
-func (n *Node) Outbox() ([]OutboxView, error) {
-	waiting := map[protocol.TeamID]*OutboxView{}
-	var failed error
-	err := n.st.Inbox(store.Query{From: n.team, Newest: true, Limit: outboxLooks}, func(m *store.Message) bool {
-		if m.Statement.Audience.Kind == protocol.Community || n.receipting(m.Statement) < protocol.ReceiptsStored {
-			return true
-		}
-		var rs []store.ReceiptRec
-		if rs, failed = n.st.Receipts(m.ID); failed != nil {
-			return false
-		}
-		for _, t := range m.Statement.Audience.Teams {
-			has := func(s protocol.ReceiptState) bool {
-				return slices.ContainsFunc(rs, func(r store.ReceiptRec) bool { return r.Team == t && r.Receipt.State == s })
-			}
-			if has(protocol.Stored) {
-				continue
-			}
-			v := waiting[t]
-			if v == nil {
-				v = &OutboxView{Team: t, Oldest: m.Received}
-				waiting[t] = v
-			}
-			if m.Received.Before(v.Oldest) {
-				v.Oldest = m.Received
-			}
-			v.Waiting++
-			if has(protocol.HeldBack) {
-				v.Held++
-			}
-		}
-		return true
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return nil, err
-	}
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	var out []OutboxView
-	for _, v := range waiting {
-		if t, ok := n.book.Team(v.Team, n.now()); ok {
-			v.TeamName = t.Name
-		}
-		out = append(out, *v)
-	}
-	slices.SortFunc(out, func(a, b OutboxView) int { return strings.Compare(a.TeamName, b.TeamName) })
-	return out, nil
 }

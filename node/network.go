@@ -99,6 +99,9 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 				n.log.Error("forgetting what agreements say shall be forgotten", "err", err)
 			}
 			n.retell(ctx)
+			if err := n.sealWaiting(); err != nil {
+				n.log.Warn("looking for what is to be sealed again", "err", err)
+			}
 			if _, err := n.audit.Checkpoint(); err != nil {
 				n.log.Error("signing a checkpoint of the disclosure log", "err", err)
 			}

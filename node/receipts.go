@@ -81,15 +81,9 @@ func (n *Node) giveReceipts(ctx context.Context) error {
 		last, seen := after, 0
 		err := n.st.Inbox(store.Query{After: after, Limit: receiptPage, WithHeld: true}, func(m *store.Message) bool {
 			last, seen = m.N, seen+1
-			st := m.Statement
-			if st.Author == n.team || st.Audience.Kind == protocol.Community || n.receipting(st) == protocol.ReceiptsNone {
-				return true
+			if r, ok := n.receiptFor(m); ok {
+				owed[m.Statement.Author] = append(owed[m.Statement.Author], r)
 			}
-			r := protocol.Receipt{Statement: m.ID, State: protocol.Stored, Time: uint64(m.Received.Unix())}
-			if m.Held != "" {
-				r.State, r.Rule = protocol.HeldBack, m.Held
-			}
-			owed[st.Author] = append(owed[st.Author], r)
 			return true
 		})
 		if err != nil || seen == 0 {
@@ -108,6 +102,19 @@ func (n *Node) giveReceipts(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// receiptFor returns the receipt that the author of a message is owed, if any.
+func (n *Node) receiptFor(m *store.Message) (protocol.Receipt, bool) {
+	st := m.Statement
+	if st.Author == n.team || st.Audience.Kind == protocol.Community || n.receipting(st) == protocol.ReceiptsNone {
+		return protocol.Receipt{}, false
+	}
+	r := protocol.Receipt{Statement: m.ID, State: protocol.Stored, Time: uint64(m.Received.Unix())}
+	if m.Held != "" {
+		r.State, r.Rule = protocol.HeldBack, m.Held
+	}
+	return r, true
 }
 
 func (n *Node) receiptMark() (uint64, error) {
@@ -190,46 +197,79 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 	return nil
 }
 
-// repeatControl has everything said again that is for the program of a team, which could not open some of it.
+// repeatControl has everything said again that is for the program of a team, which could not open some of it: once for each
+// set of keys of the team.
 func (n *Node) repeatControl(team protocol.TeamID) error {
-	if err := errors.Join(n.st.PutNote(receiptNote, nil), n.st.PutNote(toldNote(team), nil)); err != nil {
+	if !n.firstFor(team, "control") {
+		return nil
+	}
+	if err := n.st.PutNote(toldNote(team), nil); err != nil {
 		return fmt.Errorf("%w: %w", errKeeping, err)
 	}
-	n.owe()
 	n.spawn(func() {
-		if err := n.tellAgreements(context.Background(), team); err != nil {
-			n.log.Warn("what was agreed was not told again yet", "team", team.Short(), "err", err)
+		ctx := context.Background()
+		if err := errors.Join(n.tellAgreements(ctx, team), n.repeatReceipts(ctx, team)); err != nil {
+			n.log.Warn("what is for the program of a team was not said again", "team", team.Short(), "err", err)
 		}
 	})
 	return nil
 }
 
-// sealAgain sends a statement once more to a team whose nodes had lost the key that it was sealed to. It is done once for each
-// set of keys of the team.
-func (n *Node) sealAgain(team protocol.TeamID, id protocol.Hash) {
+// repeatReceipts gives all receipts to a team once more.
+func (n *Node) repeatReceipts(ctx context.Context, team protocol.TeamID) error {
+	var rs []protocol.Receipt
+	err := n.st.Inbox(store.Query{From: team, WithHeld: true}, func(m *store.Message) bool {
+		if r, ok := n.receiptFor(m); ok {
+			rs = append(rs, r)
+		}
+		return ctx.Err() == nil
+	})
+	if err != nil {
+		return err
+	}
+	return n.sayReceipts(ctx, team, rs)
+}
+
+// firstFor reports whether something is asked for the first time since the team has the keys that it has.
+func (n *Node) firstFor(team protocol.TeamID, what string) bool {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	keys := ""
 	for _, to := range n.book.RecipientsOf(team) {
 		keys += protocol.RecipientHash(to.Recipient).String()
 	}
-	what := team.String() + id.String()
-	done := n.sealedAgain[what] == keys
-	if !done {
-		if len(n.sealedAgain) > maxSealedAgain {
-			clear(n.sealedAgain)
-		}
-		n.sealedAgain[what] = keys
+	what = team.String() + what
+	if n.sealedAgain[what] == keys {
+		return false
 	}
-	n.mu.Unlock()
-	if done {
+	if len(n.sealedAgain) > maxSealedAgain {
+		clear(n.sealedAgain)
+	}
+	n.sealedAgain[what] = keys
+	return true
+}
+
+// sealAgain sends a statement once more to a team whose nodes had lost the key that it was sealed to. It is done once for each
+// set of keys of the team. What fails now, or is not permitted now, is tried again by sealWaiting.
+func (n *Node) sealAgain(team protocol.TeamID, id protocol.Hash) {
+	if !n.firstFor(team, id.String()) {
 		return
 	}
 	n.spawn(func() {
 		if err := n.sealOnceMore(team, id); err != nil {
 			n.log.Warn("a message was not sealed again to a team that could not open it", "team", team.Short(), "id", id.Short(), "err", err)
 			n.mu.Lock()
-			delete(n.sealedAgain, what)
+			delete(n.sealedAgain, team.String()+id.String())
 			n.mu.Unlock()
+		}
+	})
+}
+
+// sealWaiting seals again what teams said they could not open and have not had since, as after a crash.
+func (n *Node) sealWaiting() error {
+	return n.eachSent(func(m *store.Message, team protocol.TeamID, has func(protocol.ReceiptState) bool) {
+		if has(protocol.CannotOpen) && !has(protocol.Stored) && !has(protocol.HeldBack) {
+			n.sealAgain(team, m.ID)
 		}
 	})
 }
