@@ -36,8 +36,11 @@ func openSealed(ctx context.Context, p *program, c *control.Client, m *control.M
 	}
 	plain, err := seal.OpenSmall(s.Content, ids...)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("message %s cannot be opened with the identity of %s: %w", m.ID.Short(), person, err),
-			"it was sealed to an identity that %s had at the time: ask %s to send it again", person, m.Author.Name)
+		err = fmt.Errorf("message %s cannot be opened with the identity of %s: %w", m.ID.Short(), person, err)
+		if errors.Is(err, seal.ErrNotRecipient) {
+			err = withHint(err, "it was sealed to another identity that %s had at the time: ask %s to send it again", person, m.Author.Name)
+		}
+		return nil, err
 	}
 	inside, err := protocol.DecodeContent(plain, s.Statement)
 	if err != nil {

@@ -54,6 +54,8 @@ func TestMain(m *testing.M) {
 			os.Stderr = os.Stdout
 			main()
 		},
+		"age-plugin-" + testPlugin: servePlugin,
+		"hardware-key":             writeHardwareIdentity,
 		// An editor that changes what a person would.
 		"sed-editor": func() {
 			name := os.Args[len(os.Args)-1]
