@@ -454,9 +454,13 @@ func (w *league) patience() time.Duration {
 func (w *league) pollFor(long time.Duration, what string, cond func() (bool, error)) {
 	w.t.Helper()
 	var last error
-	for end := time.Now().Add(long); time.Now().Before(end); time.Sleep(25 * time.Millisecond) {
+	began := time.Now()
+	for end := began.Add(long); time.Now().Before(end); time.Sleep(25 * time.Millisecond) {
 		ok, err := cond()
 		if ok {
+			if took := time.Since(began); took > 5*time.Second {
+				w.t.Logf("waited %v for %s", took.Round(time.Millisecond), what)
+			}
 			return
 		}
 		last = err
