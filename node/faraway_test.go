@@ -222,3 +222,64 @@ func TestRetentionAsAgreed(t *testing.T) {
 		w.Together(at, de)
 	})
 }
+
+// A thief copies the home of de and runs it. de notices, and replaces its node. From when at knows, the copy is given nothing, and
+// its keys open nothing of what at sends; what came before it has, as thieves do.
+func TestThiefOfAHome(t *testing.T) {
+	nodetest.Run(t, 225, []string{"at", "de", "pl"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		w.Befriend(at, de)
+		agreed := w.Agree(at, de, node.Terms{})
+		before := at.SendsTo(nodetest.Under(agreed), tlp.Amber, "before the theft")
+		de.Reads(before, "before the theft")
+		at.Receipt(before, de, "stored")
+		de.Leaves()
+		thief := de.CopyTo("thief")
+		de.Returns()
+		w.Together(at, de)
+		de.ReplacesNode("stolen")
+		w.Together(at, de)
+		w.Until("at knows", func() bool { return len(at.Knows(de).Nodes) == 2 })
+		var ids []protocol.Hash
+		ids = append(ids, at.SendsTo(nodetest.Under(agreed), tlp.Amber, "after the theft"),
+			at.SendsFileTo(nodetest.To(de), tlp.AmberStrict, "", nodetest.Document("after the theft, too", 90_000)))
+		de.HoldsAll(ids)
+		thief.Returns()
+		w.Wait(5 * time.Minute)
+		ids = append(ids, at.SendsTo(nodetest.Under(agreed), tlp.Amber, "while the thief knocks"))
+		de.HoldsAll(ids)
+		thief.Reads(before, "before the theft")
+		for _, id := range ids {
+			thief.Lacks(id)
+		}
+		at.Reads(de.SendsTo(nodetest.Under(agreed), tlp.Amber, "it was us"), "it was us")
+	})
+}
+
+// anna of de leaves the team. What was sealed to her before she can still open with her key, as everybody can who keeps a letter;
+// what at sends after it heard of it she cannot, nor does her new key open what is older than it for others.
+func TestPersonLeaves(t *testing.T) {
+	nodetest.Run(t, 226, []string{"at", "de"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		w.Befriend(at, de)
+		at.Employs("otto")
+		de.Employs("anna", "bert")
+		at.KnowsStaff(de, "anna", "bert")
+		one := at.SendsTo(nodetest.To(de), tlp.Red, "for all of you")
+		de.Opens(one, "anna")
+		de.Opens(one, "bert")
+		de.Rekeys("bert")
+		de.Dismisses("anna")
+		at.KnowsStaff(de, "bert")
+		two := at.SendsDraft(node.Draft{Audience: nodetest.To(de), Label: tlp.Red, As: "otto"}, []byte("for who is left"))
+		de.CannotOpen(two, "anna")
+		de.Opens(two, "bert")
+		de.Opens(one, "bert") // with the key that he had then
+		if _, doc := at.Opens(two, "otto"); !bytes.HasPrefix(doc, []byte("for who is left")) {
+			t.Errorf("otto reads %.50q", doc)
+		}
+		refuses(t, at, de.Person("anna"), tlp.Red, "no-operators")
+	})
+}

@@ -217,3 +217,72 @@ func TestWrongClocks(t *testing.T) {
 		})
 	}
 }
+
+// Two root records of de contradict each other: at, who heard of both, holds de as disputed, and nothing that is meant for de is
+// sent, agreed or not, nor anything of de taken in; what de said before can be read.
+func TestRefusedWhileDisputed(t *testing.T) {
+	nodetest.Run(t, 217, []string{"at", "de", "mallory"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		w.Befriend(at, de)
+		agreed := w.Agree(at, de, node.Terms{})
+		old := de.SendsTo(nodetest.Under(agreed), tlp.Amber, "in good time")
+		at.Reads(old, "in good time")
+		two := de.TwoRoots()
+		mallory := w.As("mallory").Turns()
+		mallory.Connects(at, de)
+		for _, raw := range two {
+			mallory.Publishes(raw)
+		}
+		w.Until("at holds de as disputed", func() bool { return at.Knows(de).State == trust.Disputed })
+		refuses(t, at, nodetest.To(de), tlp.Amber, "peer-disputed")
+		if got := at.Refuses(nodetest.Under(agreed), tlp.Amber); got != "peer-disputed" && got != "agreement-disputed" {
+			t.Errorf("under the agreement: refused by %q", got)
+		}
+		at.Reads(old, "in good time")
+	})
+}
+
+// de blocks at, who does not know: nothing passes, and de keeps nothing that at sends meanwhile. Then they make up, and all of it
+// arrives.
+func TestBlockedByTheReceiver(t *testing.T) {
+	nodetest.Run(t, 218, []string{"at", "de"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		w.Befriend(at, de)
+		agreed := w.Agree(at, de, node.Terms{})
+		de.Blocks(at)
+		id := at.SendsTo(nodetest.Under(agreed), tlp.Amber, "do you hear me?")
+		w.Wait(10 * time.Minute)
+		de.Lacks(id)
+		if r := at.Receipt(id, de, "sent"); r.Person != "" {
+			t.Errorf("a receipt of somebody who hears nothing: %+v", r)
+		}
+		de.Unblocks(at)
+		de.Reads(id, "do you hear me?")
+		at.Receipt(id, de, "stored")
+	})
+}
+
+// at and de agreed on no receipts: at learns nothing of what becomes of its messages, not even which person opened RED.
+func TestNoReceipts(t *testing.T) {
+	nodetest.Run(t, 219, []string{"at", "de"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		w.Befriend(at, de)
+		de.Employs("anna")
+		at.KnowsStaff(de, "anna")
+		agreed := w.Agree(at, de, node.Terms{Receipts: protocol.ReceiptsNone})
+		text := at.SendsTo(nodetest.Under(agreed), tlp.Amber, "no questions asked")
+		red := at.SendsTo(nodetest.Under(agreed), tlp.Red, "nor here")
+		de.Reads(text, "no questions asked")
+		de.Opens(red, "anna")
+		w.Wait(5 * time.Minute)
+		for _, id := range []protocol.Hash{text, red} {
+			rs, err := at.Node.Receipts(id)
+			if err != nil || len(rs) != 1 || rs[0].State != "sent" {
+				t.Errorf("at knows %+v, %v", rs, err)
+			}
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store/keyring"
 )
 
 // Certifies lets the team's officer sign the next manifest, changed as wanted, and whatever else is given; and takes it in
@@ -127,4 +128,26 @@ func copyDir(to, from string) error {
 		}
 		return os.WriteFile(dst, b, info.Mode().Perm())
 	})
+}
+
+// TwoRoots returns two root records that follow on the team's present one and contradict each other: what a thief of the root
+// key, or a team with two minds, has signed.
+func (t *Team) TwoRoots() (raws [][]byte) {
+	t.w.T.Helper()
+	own := t.Node.OwnRecords()
+	key, err := keyring.OpenRoot(node.KeysDir(t.Home), Passphrase)
+	if err != nil {
+		t.w.T.Fatalf("%s: %v", t.Name, err)
+	}
+	for _, why := range []string{"one story", "another story"} {
+		r := *own.Root
+		r.Team, r.N, r.Prev, r.Path, r.Reason = t.ID, own.Root.N+1, own.RootID, protocol.PathRoot, why
+		r.Issued, r.Reveal = uint64(t.now().Unix()), nil
+		e, err := protocol.Sign(&r, key)
+		if err != nil {
+			t.w.T.Fatalf("%s: %v", t.Name, err)
+		}
+		raws = append(raws, e.Encode())
+	}
+	return raws
 }

@@ -412,7 +412,7 @@ func (w *World) Delivered(id protocol.Hash) {
 		}
 		w.Until(fmt.Sprintf("%s of %s is at %s", id.Short(), l.Author.Name, t.Name), func() bool {
 			v, err := t.Node.Message(id)
-			return err == nil && v.Complete || !l.Author.gives(l, t)
+			return err == nil && v.Complete && v.Doubt == "" || !l.Author.gives(l, t)
 		})
 	}
 }

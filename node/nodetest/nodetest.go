@@ -15,6 +15,25 @@
 // printed on failure; geography and loss follow from it, the order of goroutines does not.
 //
 // A team that means harm is a [Peer]: a bare host with the keys of a team whose node is stopped.
+//
+// # The oracle
+//
+// A story in which messages go to named readers is judged once more at its end. The harness notes whom each sender meant
+// ([Letter]), every key that anybody ever held, and every byte that a node wrote to or read from a stream. When the story is
+// over the nodes are stopped, their stores are read from below package store, and every key is tried on every ciphertext that
+// there ever was, those in what opens included. Then it must be so:
+//
+//   - Who can read a message is whom its sender meant: nodes of these teams that the sender did not know to be removed, and of
+//     RED only the named persons. All of them can.
+//   - Nothing was sent where the sender's own view forbade it.
+//   - No key, and no text of a message that is stricter than GREEN, lay open on a line.
+//   - A team has no byte of what is between two others: no feed's id, head, agreement, parcel, blob or text, sealed or not, in
+//     its store or on its lines.
+//   - Ciphertexts have the lengths that Padmé gives, and a power of two of recipients.
+//   - The disclosure log verifies and has every message that is held and stricter than GREEN.
+//
+// An oracle that finds nothing proves something only if it can find things: [Catches] tells a story in a world that was broken
+// on purpose, and fails if nobody notices.
 package nodetest
 
 import (
