@@ -63,7 +63,10 @@ type check struct {
 func (s *Store) Fsck(ctx context.Context, o FsckOptions) (*Report, error) {
 	rep := &Report{}
 	err := s.view(func(t *tx) error {
-		t.c = s.committed()
+		// Of the same moment as the rest: what was indexed since would seem to be missing.
+		if err := t.readRecord([]byte{kCounters}, s.local, &t.c); err != nil {
+			t.c = s.committed()
+		}
 		ck := &check{tx: t, opt: o, rep: rep}
 		err := t.scan(nil, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
 			if rep.Values%256 == 0 {

@@ -185,6 +185,11 @@ func newLeague(t *testing.T) *league {
 		for _, end := range w.ends {
 			end()
 		}
+		for _, home := range w.homes {
+			if log, err := os.ReadFile(w.path(home + ".log")); t.Failed() && err == nil {
+				t.Logf("the log of %s ends in:\n%s", home, log[max(0, len(log)-4000):])
+			}
+		}
 	})
 	return w
 }
@@ -464,10 +469,6 @@ func (w *league) pollFor(long time.Duration, what string, cond func() (bool, err
 			return
 		}
 		last = err
-	}
-	for _, home := range w.homes {
-		log, _ := os.ReadFile(w.path(home + ".log"))
-		w.t.Logf("the log of %s ends in:\n%s", home, log[max(0, len(log)-4000):])
 	}
 	w.t.Fatalf("waited in vain for %s: %v", what, last)
 }
