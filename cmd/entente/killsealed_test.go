@@ -53,11 +53,11 @@ func TestKillNineSealed(t *testing.T) {
 			k.during(victim, 400)
 		case 4: // they agree anew, and go on under the terms before
 			k.agreeing(victim, k.send("b", round))
-		case 5: // one is away while the other sends, and is killed as soon as it is back; then once more
+		case 5: // one is away while the other sends, and is killed as soon as it is back, three times
 			k.kill("b")
 			k.send("a", round)()
+			k.start("b")
 			for range 3 {
-				k.start("b")
 				k.during("b", 150)
 			}
 		case 6: // both change keys
