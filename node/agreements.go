@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -55,7 +56,7 @@ func (n *Node) loadAgreements() error {
 	for _, err := range errs {
 		n.log.Warn("a stored record of an agreement no longer counts", "err", err)
 	}
-	return n.st.DeleteAgreements(drop...)
+	return errors.Join(n.loadOver(), n.st.DeleteAgreements(drop...))
 }
 
 // DraftAgreement makes the document that an officer of this team signs as an offer. It keeps nothing.
@@ -130,6 +131,9 @@ func (n *Node) DraftStatus(id protocol.Hash, s protocol.PartyStatus, reason stri
 // effect here at once, and is told to the partner as soon as it can be reached.
 func (n *Node) AddAgreement(ctx context.Context, env *protocol.Envelope) (AgreementView, error) {
 	id, err := n.takeAgreement(env, protocol.TeamID{})
+	if errors.Is(err, errKeeping) {
+		return AgreementView{}, err
+	}
 	if err != nil {
 		return AgreementView{}, &RefusedError{Rule: "agreement", Reason: err.Error(), Err: err, Hint: "nothing was changed"}
 	}
@@ -147,6 +151,8 @@ func (n *Node) AddAgreement(ctx context.Context, env *protocol.Envelope) (Agreem
 
 // takeAgreement keeps a record of an agreement: from a team, which must be a party, or from people of this one.
 func (n *Node) takeAgreement(env *protocol.Envelope, from protocol.TeamID) (of protocol.Hash, err error) {
+	n.knowing.Lock()
+	defer n.knowing.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !from.IsZero() {
@@ -155,13 +161,10 @@ func (n *Node) takeAgreement(env *protocol.Envelope, from protocol.TeamID) (of p
 		}
 	}
 	r := n.book.AddAgreement(env, n.now())
-	if r.Err != nil {
+	if r.Err != nil || !r.Added {
 		return r.Of, r.Err
 	}
 	n.afterBookChange()
-	if !r.Added {
-		return r.Of, nil
-	}
 	if err := n.st.PutAgreement(r.Envelope); err != nil {
 		return r.Of, fmt.Errorf("%w: %w", errKeeping, err)
 	}
@@ -348,13 +351,71 @@ func (n *Node) Agreement(query string) (AgreementView, error) {
 	return n.agreementView(a), nil
 }
 
-// pastKeeping reports whether nothing of an agreement is kept any more: it is over, and so is the term of retention that it set.
+// pastKeeping reports whether nothing of an agreement is kept any more: it is over, and the term of retention that it set has
+// passed since this node first saw that. What the partner wrote about the time does not count. n.mu is held for reading.
 func (n *Node) pastKeeping(a trust.AgreementInfo) bool {
-	return a.State.Final() && a.Keep > 0 && !a.Since.IsZero() && n.now().Sub(a.Since) > time.Duration(a.Keep)*24*time.Hour
+	over, seen := n.over[a.ID]
+	return a.State.Final() && a.Keep > 0 && seen && n.now().Sub(over) > time.Duration(a.Keep)*24*time.Hour
 }
 
-// keepTerms forgets what agreements say shall be forgotten: single messages after their term, and everything, by giving up the
-// key, when the agreement is over and the term has passed.
+func overNote(id protocol.Hash) string { return "over " + id.String() }
+
+// noteOver keeps when this node first saw that an agreement is over, or that it is not after all.
+func (n *Node) noteOver(a trust.AgreementInfo) error {
+	n.mu.RLock()
+	_, seen := n.over[a.ID]
+	n.mu.RUnlock()
+	if seen == a.State.Final() {
+		return nil
+	}
+	var value []byte
+	now := n.now()
+	if !seen {
+		value = binary.BigEndian.AppendUint64(nil, uint64(now.Unix()))
+	}
+	if err := n.st.PutNote(overNote(a.ID), value); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if seen {
+		delete(n.over, a.ID)
+	} else {
+		n.over[a.ID] = now
+	}
+	return nil
+}
+
+// noteAllOver is noteOver for all agreements.
+func (n *Node) noteAllOver() error {
+	n.mu.RLock()
+	as := n.book.Agreements(n.now())
+	n.mu.RUnlock()
+	var errs []error
+	for _, a := range as {
+		errs = append(errs, n.noteOver(a))
+	}
+	return errors.Join(errs...)
+}
+
+// loadOver reads what noteOver kept.
+func (n *Node) loadOver() error {
+	n.over = map[protocol.Hash]time.Time{}
+	for _, a := range n.book.Agreements(n.now()) {
+		b, err := n.st.Note(overNote(a.ID))
+		if errors.Is(err, store.ErrNotFound) || err == nil && len(b) != 8 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		n.over[a.ID] = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+	}
+	return nil
+}
+
+// keepTerms forgets what agreements say shall be forgotten: single messages of the partner after their term, and everything, by
+// giving up the key, when the agreement is over and the term has passed.
 func (n *Node) keepTerms(ctx context.Context) error {
 	n.mu.RLock()
 	as := n.book.Agreements(n.now())
@@ -365,11 +426,14 @@ func (n *Node) keepTerms(ctx context.Context) error {
 			continue
 		}
 		tag := a.Agreement.Channel(a.ID).Tag()
-		if n.pastKeeping(a) {
+		n.mu.RLock()
+		past := n.pastKeeping(a)
+		n.mu.RUnlock()
+		if past {
 			errs = append(errs, n.shred(tag))
 			continue
 		}
-		p, err := n.st.PruneTag(ctx, tag, n.now().Add(-time.Duration(a.Keep)*24*time.Hour))
+		p, err := n.st.PruneTag(ctx, tag, n.team, n.now().Add(-time.Duration(a.Keep)*24*time.Hour))
 		errs = append(errs, err)
 		if p.Messages > 0 {
 			n.log.Info("forgot messages whose term in their agreement is over", "agreement", a.ID.Short(), "messages", p.Messages)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/entente-network/entente/node/catchup"
@@ -26,6 +27,9 @@ const (
 	carryBlobs   = "blobs/"   // the bytes of a blob
 )
 
+// carryLimits are the greatest entries of each kind, in bytes. Blobs are streamed.
+var carryLimits = map[string]int64{carryRecords: protocol.MaxBundle, carryParcels: protocol.MaxParcel, carryHeads: protocol.MaxRecord}
+
 // A CarryReport counts what a bundle held, and at import what of it was new.
 type CarryReport struct {
 	Team     protocol.TeamID // whom it is for, or from at import
@@ -39,8 +43,8 @@ type CarryReport struct {
 	Refused  int // entries that prove the bundle wrong
 }
 
-// ExportBundle writes what a team may have to w, sealed to its nodes: what arrived here since the time, and everything in the
-// feeds between the two teams.
+// ExportBundle writes what a team may have to w, sealed to its nodes: what arrived here since the time, and everything that this
+// team said to it alone.
 func (n *Node) ExportBundle(ctx context.Context, team string, since time.Time, w io.Writer) (CarryReport, error) {
 	n.mu.RLock()
 	t, err := n.book.Find(team, n.now())
@@ -146,6 +150,18 @@ func (c *carrier) all(ctx context.Context, since time.Time) error {
 		return err
 	}
 	c.blobs = map[protocol.Hash]bool{}
+	// What carries an agreement comes before what was sent under it.
+	rank := func(e store.Extent) int {
+		of, _ := n.feed(e.Feed)
+		switch {
+		case of.channel.IsCommunity():
+			return 0
+		case of.channel.Agreement().IsZero():
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(exts, func(a, b store.Extent) int { return rank(a) - rank(b) })
 	for _, e := range exts {
 		of, ok := n.feed(e.Feed)
 		if !ok || !n.mayHave(c.team, of.channel) || !of.channel.IsCommunity() && of.team != n.team {
@@ -256,7 +272,7 @@ func (n *Node) ImportBundle(ctx context.Context, r io.Reader) (CarryReport, erro
 			}
 			continue
 		}
-		if h.Size > protocol.MaxBundle {
+		if h.Size > carryLimits[dir] {
 			report.Refused++
 			continue
 		}
@@ -302,6 +318,10 @@ func (n *Node) importHeads(b []byte, report *CarryReport) {
 		report.Refused++
 		return
 	}
+	if h, err := protocol.Decode[protocol.Heads](env); err != nil || !h.For.IsZero() && h.For != n.team {
+		report.Refused++
+		return
+	}
 	h, _, err := n.takeHeads(env)
 	if blames(err) {
 		report.Refused++
@@ -341,8 +361,10 @@ func (n *Node) importParcels(ctx context.Context, raws [][]byte, report *CarryRe
 	}
 	for _, o := range out {
 		switch {
-		case o.Err != nil:
+		case errors.Is(o.Err, store.ErrFull), errors.Is(o.Err, store.ErrClosed), errors.Is(o.Err, store.ErrBroken):
 			return o.Err
+		case o.Err != nil:
+			report.Waiting++
 		case o.Verdict == trust.Accept || o.Verdict == trust.Replace:
 			report.New++
 		case o.Verdict == trust.Refuse:

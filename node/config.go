@@ -34,6 +34,8 @@ type Config struct {
 	DailyQuota int64 `json:"daily_quota,omitempty"`
 	// RetentionDays is for how long messages are kept. 0: for ever.
 	RetentionDays int `json:"retention_days,omitempty"`
+	// AuditDays is for how long the disclosure log keeps its records; their hashes stay. 0: for ever.
+	AuditDays int `json:"audit_days,omitempty"`
 
 	Home    string           `json:"-"`
 	Offline bool             `json:"-"` // no network: for commands that need no running node
@@ -118,8 +120,8 @@ func (c Config) check() error {
 	if c.Team.IsZero() {
 		return errors.New("config.json names no team")
 	}
-	if c.StoreCap < 0 || c.DailyQuota < 0 || c.RetentionDays < 0 {
-		return errors.New("config.json: store_cap, daily_quota and retention_days may not be negative")
+	if c.StoreCap < 0 || c.DailyQuota < 0 || c.RetentionDays < 0 || c.AuditDays < 0 {
+		return errors.New("config.json: store_cap, daily_quota, retention_days and audit_days may not be negative")
 	}
 	return nil
 }

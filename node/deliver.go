@@ -64,6 +64,9 @@ func (d delivery) open(raw []byte, team protocol.TeamID, p peer.ID) (incoming, e
 	if env.Type == protocol.TypeHeads {
 		return incoming{}, n.takePairHeads(env, team, p)
 	}
+	if q, err := protocol.Decode[protocol.Parcel](env); err != nil || !q.Sealed || q.Team != team {
+		return incoming{}, fmt.Errorf("%w: not a parcel of its own for this team", direct.ErrRefused)
+	}
 	in, err := n.openEnvelope(env, raw, p.String())
 	switch {
 	case errors.Is(err, errNotOurs), errors.Is(err, errHeld):
@@ -72,8 +75,6 @@ func (d delivery) open(raw []byte, team protocol.TeamID, p peer.ID) (incoming, e
 		return incoming{}, err
 	case err != nil:
 		return incoming{}, fmt.Errorf("%w: %w", direct.ErrRefused, err)
-	case !in.Parcel.Sealed || in.Parcel.Team != team:
-		return incoming{}, fmt.Errorf("%w: a parcel that is not its own for this team", direct.ErrRefused)
 	}
 	return in, nil
 }

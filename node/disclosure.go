@@ -10,6 +10,7 @@ import (
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/store/audit"
 	"github.com/entente-network/entente/trust"
 )
@@ -33,6 +34,7 @@ func (n *Node) openAudit() error {
 	log, err := audit.Open(dir, n.ring.Local(), key, origin, n.now)
 	if errors.Is(err, audit.ErrBroken) {
 		n.log.Error("the disclosure log was cut, changed or restored; it goes on, and says so", "err", err)
+		n.auditDoubt = "the disclosure log was cut, changed or restored: entente audit verify says from where"
 		log, err = audit.OpenAfterBreak(dir, n.ring.Local(), key, origin, n.now, actor, "it did not fit its last checkpoint at the start")
 	}
 	if err != nil {
@@ -54,6 +56,9 @@ func (n *Node) disclosures(action string, id protocol.Hash, teams []protocol.Tea
 	if l <= tlp.Green {
 		return nil
 	}
+	if len(teams) == 0 {
+		teams = []protocol.TeamID{{}}
+	}
 	var out []audit.Record
 	for _, t := range teams {
 		out = append(out, audit.Record{Time: n.now(), Actor: actor, Action: action, Object: id, Team: t, Label: l,
@@ -69,15 +74,21 @@ func (n *Node) record(rs ...audit.Record) error {
 	}
 	for chunk := range slices.Chunk(rs, audit.MaxAppend) {
 		if _, err := n.audit.Append(chunk); err != nil {
-			return fmt.Errorf("the disclosure log could not be written: %w", err)
+			err = fmt.Errorf("the disclosure log could not be written: %w", err)
+			n.trouble.set(err)
+			if errors.Is(err, audit.ErrClosed) {
+				n.breakOnce.Do(func() { close(n.broken) }) // it goes on when it is opened anew
+			}
+			return err
 		}
 	}
 	return nil
 }
 
-// AuditLog calls fn with the entries of the disclosure log since a time, in their order, until it returns false.
-func (n *Node) AuditLog(since time.Time, fn func(*audit.Entry) bool) error {
-	return n.audit.Each(0, func(e *audit.Entry) bool {
+// AuditLog calls fn with the entries of the disclosure log from an index on and since a time, in their order, until it returns
+// false.
+func (n *Node) AuditLog(from uint64, since time.Time, fn func(*audit.Entry) bool) error {
+	return n.audit.Each(from, func(e *audit.Entry) bool {
 		if !e.Erased && e.Time.Before(since) {
 			return true
 		}
@@ -104,6 +115,50 @@ func (n *Node) AuditVerify() (AuditReport, error) {
 	}
 	cp, err := n.audit.Checkpoint()
 	return AuditReport{Report: r, Key: key, Checkpoint: string(cp)}, err
+}
+
+// AuditErase erases what the disclosure log says about a message or agreement: the records are gone, that there were some is not.
+// It returns how many there were. The reason stays in the log, with who asked.
+func (n *Node) AuditErase(id protocol.Hash, by, reason string) (int, error) {
+	count, err := n.audit.EraseObject(id, by, reason)
+	if err == nil && count == 0 {
+		err = fmt.Errorf("the disclosure log has nothing about %s: %w", id.Short(), ErrNotFound)
+	}
+	return count, err
+}
+
+// keepAudit signs a checkpoint of the disclosure log, has the store remember it, and erases what is past its retention.
+func (n *Node) keepAudit() error {
+	if days := n.cfg.AuditDays; days > 0 && n.clockAgrees() {
+		if _, err := n.audit.EraseBefore(n.now().AddDate(0, 0, -days), actor, "audit_days"); err != nil {
+			return err
+		}
+	}
+	cp, err := n.audit.Checkpoint()
+	if err != nil {
+		return err
+	}
+	return n.st.PutNote(auditNote, cp)
+}
+
+// auditNote holds the last checkpoint that the store knows of: a log that does not go on from it was set back.
+const auditNote = "audit"
+
+// checkAudit compares the disclosure log with the checkpoint that the store remembers.
+func (n *Node) checkAudit() error {
+	cp, err := n.st.Note(auditNote)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := n.audit.Extends(cp); err == nil {
+		return nil
+	}
+	n.auditDoubt = "the disclosure log does not go on from the checkpoint that the store remembers: it was set back, cut or replaced"
+	n.log.Error(n.auditDoubt)
+	return n.record(audit.Record{Time: n.now(), Actor: actor, Action: "rollback", Rule: "rollback", Reason: n.auditDoubt})
 }
 
 // AuditProve returns proofs, as text, of every decision that was logged about a message or agreement.

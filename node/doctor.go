@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,6 +53,9 @@ func (n *Node) Doctor(team string) ([]Finding, error) {
 	}
 	if err := n.blobTrouble.get(); err != nil {
 		add(Bad, "what travels apart from its message is not taken in: "+err.Error(), "free disk space, or raise store_cap in config.json; it is fetched afterwards")
+	}
+	if n.auditDoubt != "" {
+		add(Bad, n.auditDoubt, "compare with a checkpoint or backup kept elsewhere; who could write to this home's files?")
 	}
 	if s.Store.Damaged > 0 {
 		add(Warn, fmt.Sprintf("%d stored values are damaged; what can be fetched from others is fetched again", s.Store.Damaged),
@@ -171,6 +175,13 @@ func (n *Node) examineExchange(team protocol.TeamID, s Status, add func(Level, s
 	}); err != nil {
 		return err
 	}
+	gaps, err := n.pairGaps(team)
+	if err != nil {
+		return err
+	}
+	if gaps > 0 {
+		add(Warn, fmt.Sprintf("%d messages that the team sent to this one alone are missing", gaps), "they are fetched as soon as a node of the team is connected")
+	}
 	for _, why := range slices.Sorted(maps.Keys(held)) {
 		add(Warn, fmt.Sprintf("%d messages of the team are held back: %s", held[why], why), "they are shown as soon as that has changed")
 	}
@@ -192,6 +203,39 @@ func (n *Node) examineExchange(team protocol.TeamID, s Status, add func(Level, s
 		}
 	}
 	return nil
+}
+
+// pairGaps counts what is missing of what a team's nodes said to this team alone, by what is held and by their signed word.
+func (n *Node) pairGaps(team protocol.TeamID) (uint64, error) {
+	n.mu.RLock()
+	nodes, channels := n.book.Nodes(team), n.channelsKnown.pairs[team]
+	n.mu.RUnlock()
+	missing := uint64(0)
+	for _, info := range nodes {
+		k := info.Node.Key.ID()
+		said := map[protocol.FeedID]uint64{}
+		_, h, err := n.st.Heads(k, n.team)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return 0, err
+		}
+		if err == nil {
+			for _, f := range h.Feeds {
+				said[f.Feed] = f.Seq
+			}
+		}
+		for _, c := range channels {
+			f := protocol.FeedOf(k, c)
+			ext, held, err := n.st.Extent(f)
+			if err != nil {
+				return 0, err
+			}
+			if !held {
+				ext.Next = 1
+			}
+			missing += max(said[f]+1, ext.Next, ext.Max+1) - ext.Next
+		}
+	}
+	return missing, nil
 }
 
 func reachHint(v NodeView) string {

@@ -240,6 +240,8 @@ func (n *Node) introduce(team protocol.TeamID, es []*protocol.Envelope, by strin
 
 // act keeps a decision of a person of this team and applies it.
 func (n *Node) act(a trust.OwnAct) error {
+	n.knowing.Lock()
+	defer n.knowing.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.actLocked(a)

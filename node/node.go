@@ -44,12 +44,14 @@ type Node struct {
 	admitted map[peer.ID]admission           // guarded by mu
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
 	// channelsKnown is remade with admitted as well.
-	channelsKnown channelTable      // guarded by mu
-	sealedAgain   map[string]string // guarded by mu; for a team and a statement, the keys to which it was sealed once more
+	channelsKnown channelTable                // guarded by mu
+	over          map[protocol.Hash]time.Time // guarded by mu; when an agreement was first seen to be over
+	sealedAgain   map[string]sealing          // guarded by mu; for a team and a statement, the keys to which it was sealed once more
 
 	extents extentCache
 	anchors anchors
 	said    *pace   // of each node: what it said about itself lately
+	closed  *pace   // of each team: that this node could not open what it sent
 	handed  *pace   // of each neighbour: identity records that it passed on
 	trouble trouble // why nothing new is stored, if so
 	// blobTrouble is why what travels apart from its message is not stored, if so.
@@ -59,9 +61,11 @@ type Node struct {
 	broken    chan struct{} // closed when the store takes nothing more until it is opened anew
 	signer    signer
 	audit     *audit.Log
-	events    broadcast // a message was accepted, completed or superseded
-	receipts  broadcast // another team said what became of a message
-	dirty     broadcast // the index has work
+	// auditDoubt says what was wrong with the log at the start; set by Open alone.
+	auditDoubt string
+	events     broadcast // a message was accepted, completed or superseded
+	receipts   broadcast // another team said what became of a message
+	dirty      broadcast // the index has work
 	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
 	caughtAt atomic.Int64
 
@@ -74,9 +78,13 @@ type Node struct {
 	telling    atomic.Bool   // a timer for that runs
 	owing      atomic.Bool   // receipts are still to be given
 	owed       chan struct{} // receipts are to be given
+	unopened   chan struct{} // something is to be sealed again
+	receiptMu  sync.Mutex    // held while the mark of receipts is moved
 	judged     chan struct{} // what is held back is to be judged anew
+	knowing    sync.RWMutex  // held for reading from a decision on a message to its commit, for writing while what was agreed changes
 	judging    sync.Mutex    // held by rejudge
 	pairs      pairWords
+	clock      clockWatch
 	recipients recipientCache
 	retelling  sync.Mutex // held by tellAgreements
 	peers      peerTable
@@ -108,10 +116,13 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{}),
-		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), sealedAgain: map[string]string{},
+		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), unopened: make(chan struct{}, 1), sealedAgain: map[string]sealing{}, closed: newPace(closedBurst, closedRefill),
 		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
 	err = n.openAudit()
+	if err == nil {
+		err = n.checkAudit()
+	}
 	if err == nil {
 		err = n.load()
 	}
@@ -184,13 +195,19 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.joinNetwork(ctx); err != nil {
 		return errors.Join(err, n.host.Close())
 	}
-	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.receiptLoop, n.judgeLoop, n.engine.Run} {
+	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.receiptLoop, n.judgeLoop, n.sealLoop, n.engine.Run} {
 		n.wg.Go(func() { loop(ctx) })
 	}
 	n.joined.Store(true)
 	n.owe()
 	n.judge()
-	n.spawn(func() { n.retell(ctx) })
+	n.sealWaiting()
+	n.spawn(func() {
+		if err := n.tellRecipient(ctx); err != nil {
+			n.log.Warn("telling of this node's key for what is sealed to it", "err", err)
+		}
+		n.retell(ctx)
+	})
 	return nil
 }
 

@@ -24,12 +24,11 @@ type OutboxView struct {
 // outboxLooks bounds the messages that are looked at, the newest first.
 const outboxLooks = 2000
 
-// eachSent calls fn for the newest messages of this team that receipts are given for, and each team that they were for. has
-// says whether the team gave a receipt of a state.
-func (n *Node) eachSent(fn func(m *store.Message, team protocol.TeamID, has func(protocol.ReceiptState) bool)) error {
+// eachSent calls fn for at most limit messages of this team, the newest first, that are for single teams, and each of those. has says whether the team gave a receipt of a state.
+func (n *Node) eachSent(limit int, fn func(m *store.Message, team protocol.TeamID, has func(protocol.ReceiptState) bool)) error {
 	var failed error
-	err := n.st.Inbox(store.Query{From: n.team, Newest: true, Limit: outboxLooks}, func(m *store.Message) bool {
-		if m.Statement.Audience.Kind == protocol.Community || n.receipting(m.Statement) < protocol.ReceiptsStored {
+	err := n.st.Inbox(store.Query{From: n.team, Newest: true, Limit: limit}, func(m *store.Message) bool {
+		if m.Statement.Audience.Kind == protocol.Community {
 			return true
 		}
 		var rs []store.ReceiptRec
@@ -55,8 +54,8 @@ func (n *Node) Outbox() ([]OutboxView, error) {
 	}
 	n.mu.RUnlock()
 	waiting := map[protocol.TeamID]*OutboxView{}
-	err := n.eachSent(func(m *store.Message, t protocol.TeamID, has func(protocol.ReceiptState) bool) {
-		if has(protocol.Stored) {
+	err := n.eachSent(outboxLooks, func(m *store.Message, t protocol.TeamID, has func(protocol.ReceiptState) bool) {
+		if has(protocol.Stored) || n.receipting(m.Statement) < protocol.ReceiptsStored {
 			return
 		}
 		v := waiting[t]

@@ -20,6 +20,13 @@ const (
 	handedRefill = 50 * time.Millisecond
 )
 
+// How often one team is told that something of it could not be opened. Such a word is sealed too: if neither can open what the
+// other sends, each word would be answered by another.
+const (
+	closedBurst  = 64
+	closedRefill = 5 * time.Minute
+)
+
 // A pace allows each of many so many things at once, and one more after each refill.
 type pace struct {
 	burst  float64

@@ -16,7 +16,7 @@ import (
 )
 
 // Receipts go back to the author of a sealed message, and to nobody else, several in one statement. Which messages still
-// await one follows from the store and a note of how far they were given, so that a crash loses none.
+// await one that says stored or held follows from the store and a note of how far they were given, so that a crash loses none.
 
 const (
 	receiptDelay = 2 * time.Second // collects receipts
@@ -94,14 +94,31 @@ func (n *Node) giveReceipts(ctx context.Context) error {
 				return err
 			}
 		}
-		after = last
-		if err := n.st.PutNote(receiptNote, binary.BigEndian.AppendUint64(nil, after)); err != nil {
+		moved, err := n.receiptsGiven(after, last)
+		if err != nil {
 			return err
+		}
+		if after = last; moved {
+			if after, err = n.receiptMark(); err != nil {
+				return err
+			}
+			continue
 		}
 		if seen < receiptPage {
 			return nil
 		}
 	}
+}
+
+// receiptsAgainFrom has receipts given again for what came from an arrival number on.
+func (n *Node) receiptsAgainFrom(first uint64) error {
+	n.receiptMu.Lock()
+	defer n.receiptMu.Unlock()
+	at, err := n.receiptMark()
+	if err != nil || at < first {
+		return err
+	}
+	return n.st.PutNote(receiptNote, binary.BigEndian.AppendUint64(nil, first-1))
 }
 
 // receiptFor returns the receipt that the author of a message is owed, if any.
@@ -115,6 +132,18 @@ func (n *Node) receiptFor(m *store.Message) (protocol.Receipt, bool) {
 		r.State, r.Rule = protocol.HeldBack, m.Held
 	}
 	return r, true
+}
+
+// receiptsGiven notes that receipts were given up to an arrival number; moved says that meanwhile they are to be given again from
+// an earlier one.
+func (n *Node) receiptsGiven(from, to uint64) (moved bool, err error) {
+	n.receiptMu.Lock()
+	defer n.receiptMu.Unlock()
+	at, err := n.receiptMark()
+	if err != nil || at != from {
+		return true, err
+	}
+	return false, n.st.PutNote(receiptNote, binary.BigEndian.AppendUint64(nil, to))
 }
 
 func (n *Node) receiptMark() (uint64, error) {
@@ -159,6 +188,7 @@ func (n *Node) sayControl(ctx context.Context, team protocol.TeamID, st *protoco
 // takeReceipts keeps what another team says about statements of this one.
 func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 	var keep []protocol.Receipt
+	unopened := false
 	for _, r := range rs {
 		if r.State == protocol.CannotOpen {
 			id, err := n.st.StatementOf(r.Parcel)
@@ -178,18 +208,23 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 			if err != nil || !slices.Contains(m.Statement.Audience.Teams, from) {
 				continue // not theirs to open
 			}
-			n.sealAgain(from, id)
-			keep = append(keep, r)
+			keep, unopened = append(keep, r), true
 			continue
 		}
 		m, err := n.st.Message(r.Statement)
 		if err != nil || m.Statement.Author != n.team || !slices.Contains(m.Statement.Audience.Teams, from) {
 			continue // of control statements, of what was forgotten, or not theirs to speak of
 		}
+		if r.State == protocol.Opened && !slices.ContainsFunc(m.Statement.Audience.Persons, func(p protocol.Person) bool { return p.Team == from && p.Name == r.Person }) {
+			continue
+		}
 		keep = append(keep, r)
 	}
 	if err := n.st.PutReceipts(from, keep); err != nil {
 		return fmt.Errorf("%w: %w", errKeeping, err)
+	}
+	if unopened {
+		n.sealWaiting()
 	}
 	if len(keep) > 0 {
 		n.receipts.notify()
@@ -210,6 +245,9 @@ func (n *Node) repeatControl(team protocol.TeamID) error {
 		ctx := context.Background()
 		if err := errors.Join(n.tellAgreements(ctx, team), n.repeatReceipts(ctx, team)); err != nil {
 			n.log.Warn("what is for the program of a team was not said again", "team", team.Short(), "err", err)
+			n.mu.Lock()
+			delete(n.sealedAgain, team.String()+"control")
+			n.mu.Unlock()
 		}
 	})
 	return nil
@@ -230,6 +268,15 @@ func (n *Node) repeatReceipts(ctx context.Context, team protocol.TeamID) error {
 	return n.sayReceipts(ctx, team, rs)
 }
 
+// A sealing is when, and to which keys of a team, something was said once more.
+type sealing struct {
+	keys string
+	at   time.Time
+}
+
+// sealedAgainAfter is how long nothing is sealed again that was, whatever keys the team names by then.
+const sealedAgainAfter = time.Hour
+
 // firstFor reports whether something is asked for the first time since the team has the keys that it has.
 func (n *Node) firstFor(team protocol.TeamID, what string) bool {
 	n.mu.Lock()
@@ -239,44 +286,70 @@ func (n *Node) firstFor(team protocol.TeamID, what string) bool {
 		keys += protocol.RecipientHash(to.Recipient).String()
 	}
 	what = team.String() + what
-	if n.sealedAgain[what] == keys {
+	if last, ok := n.sealedAgain[what]; ok && (last.keys == keys || n.now().Sub(last.at).Abs() < sealedAgainAfter) {
 		return false
 	}
 	if len(n.sealedAgain) > maxSealedAgain {
 		clear(n.sealedAgain)
 	}
-	n.sealedAgain[what] = keys
+	n.sealedAgain[what] = sealing{keys, n.now()}
 	return true
 }
 
-// sealAgain sends a statement once more to a team whose nodes had lost the key that it was sealed to. It is done once for each
-// set of keys of the team. What fails now, or is not permitted now, is tried again by sealWaiting.
-func (n *Node) sealAgain(team protocol.TeamID, id protocol.Hash) {
-	if !n.firstFor(team, id.String()) {
-		return
-	}
-	n.spawn(func() {
-		if err := n.sealOnceMore(team, id); err != nil {
-			n.log.Warn("a message was not sealed again to a team that could not open it", "team", team.Short(), "id", id.Short(), "err", err)
-			n.mu.Lock()
-			delete(n.sealedAgain, team.String()+id.String())
-			n.mu.Unlock()
+// sealLoop seals again, one after the other, what teams said they could not open and have not had since. What is to be done
+// follows from the receipts that are kept, so that neither a crash nor a rule that forbids it now loses any.
+func (n *Node) sealLoop(ctx context.Context) {
+	for {
+		select {
+		case <-n.unopened:
+		case <-ctx.Done():
+			return
 		}
-	})
+		type todo struct {
+			team protocol.TeamID
+			id   protocol.Hash
+		}
+		var all []todo
+		err := n.eachSent(sealLooks, func(m *store.Message, team protocol.TeamID, has func(protocol.ReceiptState) bool) {
+			if has(protocol.CannotOpen) && !has(protocol.Stored) && !has(protocol.HeldBack) && len(all) < maxSealedAgain {
+				all = append(all, todo{team, m.ID})
+			}
+		})
+		if err != nil {
+			n.log.Warn("looking for what is to be sealed again", "err", err)
+		}
+		for _, t := range all {
+			if ctx.Err() != nil {
+				return
+			}
+			if !n.firstFor(t.team, t.id.String()) {
+				continue
+			}
+			if err := n.sealOnceMore(ctx, t.team, t.id); err != nil {
+				n.log.Warn("a message was not sealed again to a team that could not open it; it will be tried", "team", t.team.Short(), "id", t.id.Short(), "err", err)
+				n.mu.Lock()
+				delete(n.sealedAgain, t.team.String()+t.id.String())
+				n.mu.Unlock()
+			}
+		}
+	}
 }
 
-// sealWaiting seals again what teams said they could not open and have not had since, as after a crash.
-func (n *Node) sealWaiting() error {
-	return n.eachSent(func(m *store.Message, team protocol.TeamID, has func(protocol.ReceiptState) bool) {
-		if has(protocol.CannotOpen) && !has(protocol.Stored) && !has(protocol.HeldBack) {
-			n.sealAgain(team, m.ID)
-		}
-	})
+// sealLooks bounds the messages among which sealLoop looks, the newest first.
+const sealLooks = store.MaxPage
+
+// sealWaiting wakes sealLoop.
+func (n *Node) sealWaiting() {
+	select {
+	case n.unopened <- struct{}{}:
+	default:
+	}
 }
 
 const maxSealedAgain = 100_000
 
-func (n *Node) sealOnceMore(team protocol.TeamID, id protocol.Hash) error {
+// sealOnceMore sends a statement, as it is, once more to one team.
+func (n *Node) sealOnceMore(ctx context.Context, team protocol.TeamID, id protocol.Hash) error {
 	inner, err := n.st.Envelope(id)
 	if err != nil {
 		return err
@@ -289,11 +362,14 @@ func (n *Node) sealOnceMore(team protocol.TeamID, id protocol.Hash) error {
 	if err != nil {
 		return err
 	}
+	if err := n.readyToSign(ctx); err != nil {
+		return err
+	}
 	u := &utterance{st: st, again: &team, inner: inner, id: id}
 	if err := n.append(u); err != nil {
 		return err
 	}
-	n.send(context.Background(), u)
+	n.send(ctx, u)
 	return nil
 }
 
@@ -368,5 +444,9 @@ func (n *Node) Opened(ctx context.Context, id protocol.Hash, person string) erro
 	if st.Author == n.team || n.receipting(st) < protocol.ReceiptsOpened {
 		return nil
 	}
-	return n.sayReceipts(ctx, st.Author, []protocol.Receipt{{Statement: id, State: protocol.Opened, Person: person, Time: uint64(n.now().Unix())}})
+	err = n.sayReceipts(ctx, st.Author, []protocol.Receipt{{Statement: id, State: protocol.Opened, Person: person, Time: uint64(n.now().Unix())}})
+	if err != nil { // the person may read; that the author is not told shows in the disclosure log
+		n.log.Warn("the author was not told that a person opened a message", "id", id.Short(), "err", err)
+	}
+	return nil
 }

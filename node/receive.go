@@ -49,17 +49,15 @@ func (n *Node) openSealed(env *protocol.Envelope, raw []byte, p *protocol.Parcel
 		return in, nil
 	}
 	in.StatementID, in.Statement, in.Inner = stEnv.ID(), st, inner
-	if !st.Kind.ForPeople() {
-		return in, n.takeControl(p.Team, st)
+	if st.Kind.ForPeople() {
+		in.Link = false
+		return in, nil
 	}
-	in.Link = false
-	n.mu.RLock()
-	d := trust.Decide(n.question(trust.Receive, st, st.Author))
-	n.mu.RUnlock()
-	if !d.Allowed {
-		in.Held = d.Rule
+	c, cut := info.Cutoff[p.Feed]
+	if info.Revoked && (!cut || p.Seq > c.LastSeq) || n.extents.has(p.Feed, p.Seq) {
+		return in, nil // not the word of the team, or a second one for its place: the store decides what becomes of it
 	}
-	return in, nil
+	return in, n.takeControl(p.Team, st)
 }
 
 // openInner opens and verifies what a sealed parcel of a known author carries.
@@ -91,7 +89,11 @@ func (n *Node) takeControl(from protocol.TeamID, st *protocol.Statement) error {
 		case errors.Is(err, errKeeping):
 			return err
 		case err != nil:
-			n.log.Warn("a record that a team sent was not taken in", "team", from.Short(), "err", err)
+			kind := ""
+			if env != nil {
+				kind = string(env.Type) // its terms are nobody's business but the parties'
+			}
+			n.log.Warn("a record that a team sent was not taken in", "team", from.Short(), "type", kind)
 		}
 	}
 	return nil
@@ -102,29 +104,40 @@ var errKeeping = errors.New("could not be kept")
 
 // admit stores verified parcels, after it logged the decisions on them, and told the authors of those that it cannot open.
 func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, error) {
-	var log []audit.Record
 	closed := map[protocol.TeamID][]protocol.Receipt{}
 	for _, in := range ins {
-		p := in.Parcel
-		switch {
-		case in.cannotOpen:
+		if p := in.Parcel; in.cannotOpen {
 			closed[p.Team] = append(closed[p.Team], protocol.Receipt{Parcel: in.Envelope.ID(), State: protocol.CannotOpen, Time: uint64(n.now().Unix())})
-		case p.Sealed && !in.Link:
-			d := trust.Decision{Allowed: in.Held == "", Rule: in.Held}
-			if d.Allowed {
-				d.Rule = "received"
-			}
-			log = append(log, n.disclosures("receive", in.StatementID, []protocol.TeamID{p.Team}, in.Statement.Label, d)...)
 		}
-	}
-	if err := n.record(log...); err != nil {
-		return nil, err
 	}
 	untold := map[protocol.TeamID]error{} // what their authors were not told of is not taken in: it comes again
 	for team, rs := range closed {
-		if err := n.sayReceipts(ctx, team, rs); err != nil {
+		err := errTooOften
+		if n.closed.take(team.String(), n.now()) {
+			err = n.sayReceipts(ctx, team, rs)
+		}
+		if err != nil {
 			untold[team] = fmt.Errorf("telling a team that this node cannot open what it sent: %w", err)
 		}
+	}
+	n.knowing.RLock() // from the decision to the commit nobody here learns of a suspension
+	defer n.knowing.RUnlock()
+	var log []audit.Record
+	for i := range ins {
+		in := &ins[i]
+		if in.Link || !in.Parcel.Sealed {
+			continue
+		}
+		n.mu.RLock()
+		d := trust.Decide(n.question(trust.Receive, in.Statement, in.Statement.Author))
+		n.mu.RUnlock()
+		if in.Held = ""; !d.Allowed {
+			in.Held = d.Rule
+		}
+		log = append(log, n.disclosures(trust.Receive.String(), in.StatementID, []protocol.TeamID{in.Statement.Author}, in.Statement.Label, d)...)
+	}
+	if err := n.record(log...); err != nil {
+		return nil, err
 	}
 	out := make([]store.Outcome, len(ins))
 	var entries []store.Entry
@@ -149,6 +162,9 @@ func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, erro
 	return out, nil
 }
 
+// errTooOften says that a team was told often enough, for now.
+var errTooOften = errors.New("it was told so often that it waits a while")
+
 // known reports whether this very parcel is held.
 func (n *Node) known(env *protocol.Envelope, p *protocol.Parcel) bool {
 	if !n.extents.has(p.Feed, p.Seq) {
@@ -159,48 +175,48 @@ func (n *Node) known(env *protocol.Envelope, p *protocol.Parcel) bool {
 }
 
 // rejudge releases what was held back and may be shown by now: an agreement was signed or resumed, a team verified, a clock set.
-func (n *Node) rejudge(ctx context.Context) error {
+func (n *Node) rejudge(context.Context) error {
 	n.judging.Lock()
 	defer n.judging.Unlock()
-	type freed struct {
-		id protocol.Hash
-		st *protocol.Statement
-	}
-	var ready []freed
+	n.knowing.RLock()
+	defer n.knowing.RUnlock()
+	var ready []protocol.Hash
 	var log []audit.Record
+	first := uint64(0) // arrival number of the first that is released
 	err := n.st.Held(func(m *store.Message) bool {
 		n.mu.RLock()
 		d := trust.Decide(n.question(trust.Receive, m.Statement, m.Statement.Author))
 		n.mu.RUnlock()
-		if d.Allowed {
-			d.Rule = "released"
-			ready = append(ready, freed{m.ID, m.Statement})
-			log = append(log, n.disclosures("receive", m.ID, []protocol.TeamID{m.Statement.Author}, m.Statement.Label, d)...)
+		if !d.Allowed {
+			return true
 		}
+		if first == 0 || m.N < first {
+			first = m.N
+		}
+		d.Rule = "released"
+		ready = append(ready, m.ID)
+		log = append(log, n.disclosures(trust.Receive.String(), m.ID, []protocol.TeamID{m.Statement.Author}, m.Statement.Label, d)...)
 		return len(ready) < maxFreed
 	})
 	if err != nil || len(ready) == 0 {
 		return err
 	}
-	if err := n.record(log...); err != nil {
+	// Their authors were told that they are held back. They are told of all that came since once more, so that a crash loses none.
+	if err := errors.Join(n.record(log...), n.receiptsAgainFrom(first)); err != nil {
 		return err
 	}
-	owed := map[protocol.TeamID][]protocol.Receipt{}
-	for _, r := range ready {
-		if err := n.st.Release(r.id); err != nil {
+	for _, id := range ready {
+		if err := n.st.Release(id); err != nil {
 			return err
-		}
-		if n.receipting(r.st) >= protocol.ReceiptsStored {
-			owed[r.st.Author] = append(owed[r.st.Author], protocol.Receipt{Statement: r.id, State: protocol.Stored, Time: uint64(n.now().Unix())})
 		}
 	}
 	n.events.notify()
 	n.dirty.notify()
-	var errs []error
-	for team, rs := range owed {
-		errs = append(errs, n.sayReceipts(ctx, team, rs))
+	n.owe()
+	if len(ready) == maxFreed {
+		n.judge()
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // judgeLoop judges anew what is held back, whenever something changed on which that depends.
@@ -211,7 +227,7 @@ func (n *Node) judgeLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := n.rejudge(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(n.noteAllOver(), n.rejudge(ctx)); err != nil && ctx.Err() == nil {
 			n.log.Warn("judging anew what is held back", "err", err)
 		}
 	}

@@ -23,7 +23,8 @@ func (n *Node) rotate(ctx context.Context) error {
 	if err := n.ring.Date(now); err != nil {
 		return err
 	}
-	if now.Sub(n.ring.IdentitySince()) >= identityLife && n.signer.why() == "" {
+	since := n.ring.IdentitySince()
+	if due := now.Sub(since) >= identityLife || since.After(now.Add(identityLife)); due && n.signer.why() == "" {
 		if _, err := n.ring.Rotate(now); err != nil {
 			return err
 		}
@@ -31,6 +32,9 @@ func (n *Node) rotate(ctx context.Context) error {
 	}
 	if err := n.tellRecipient(ctx); err != nil {
 		return err
+	}
+	if !n.clockAgrees() {
+		return nil
 	}
 	destroyed, err := n.ring.DestroyIdentities(now.Add(-identityKept))
 	if destroyed > 0 {
@@ -43,14 +47,19 @@ func (n *Node) rotate(ctx context.Context) error {
 func (n *Node) tellRecipient(ctx context.Context) error {
 	recipient := n.ring.Recipient()
 	n.mu.RLock()
-	known := slices.ContainsFunc(n.book.RecipientsOf(n.team), func(t trust.NodeSealTo) bool { return t.Node == n.kid && t.Recipient == recipient })
+	all := n.book.RecipientsOf(n.team)
+	i := slices.IndexFunc(all, func(t trust.NodeSealTo) bool { return t.Node == n.kid })
 	info, ok := n.book.NodeOf(n.team, n.kid)
 	n.mu.RUnlock()
-	if known || !ok || info.Revoked || n.signer.why() != "" {
+	if i >= 0 && all[i].Recipient == recipient || !ok || info.Revoked || n.signer.why() != "" {
 		return nil
 	}
 	now := n.now()
-	env, err := protocol.Sign(&protocol.NodeRecipient{Team: n.team, Node: n.kid, Seq: uint64(now.UnixMilli()), Recipient: recipient, Issued: uint64(now.Unix())},
+	seq := uint64(now.UnixMilli())
+	if i >= 0 {
+		seq = max(seq, all[i].Seq+1) // the clock may have been ahead
+	}
+	env, err := protocol.Sign(&protocol.NodeRecipient{Team: n.team, Node: n.kid, Seq: seq, Recipient: recipient, Issued: uint64(now.Unix())},
 		n.ring.NodeKey())
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type Draft struct {
 	Supersedes protocol.Hash   // the statement that this one corrects
 	Refs       []protocol.Hash // statements that this one is about
 	Sources    []protocol.Hash // statements that this one is derived from: it takes their strictest label
+	Expect     protocol.Hash   // Sent.Digest of the preview that a person agreed to; zero: none was shown
 	As         string          // of RED: an operator of this team who shall be able to read it back
 	DryRun     bool            // judge and list readers, send nothing
 }
@@ -40,6 +41,8 @@ type Sent struct {
 	Format   string
 	Readers  []Reader
 	Notes    []string // what else a sender should know
+	// Digest names exactly whom and which keys this goes to, so that what is sent is what was shown.
+	Digest protocol.Hash
 }
 
 // A RefusedError says that a rule forbids what was asked; nothing was changed.
@@ -71,9 +74,9 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 	if err != nil {
 		return nil, err
 	}
-	label, dec := trust.ChooseLabel(d.Label, doc.info.Label, strictest(sources))
+	label, dec := trust.ChooseLabel(d.Label, doc.info.Label, trust.Derive(sources))
 	if !dec.Allowed {
-		return nil, refused(dec)
+		return nil, n.refuseSend(d, max(doc.info.Label, d.Label, trust.Derive(sources)), dec)
 	}
 	kind := protocol.KindMessage
 	if !d.Supersedes.IsZero() {
@@ -81,11 +84,11 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 		if dec, err := n.mayCorrect(d.Supersedes, label); err != nil {
 			return nil, err
 		} else if !dec.Allowed {
-			return nil, refused(dec)
+			return nil, n.refuseSend(d, label, dec)
 		}
 	}
 	st := &protocol.Statement{Kind: kind, Label: label, Urgent: d.Urgent, Supersedes: d.Supersedes, Refs: d.Refs, Sources: d.Sources}
-	sent, persons, err := n.address(st, to, d.As, sources, !d.DryRun)
+	sent, persons, err := n.address(st, to, d.As, d.Expect, sources, !d.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +120,17 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 	return sent, nil
 }
 
+// refuseSend logs that something was not sent, and returns why.
+func (n *Node) refuseSend(d Draft, l tlp.Label, dec trust.Decision) error {
+	if d.DryRun {
+		return refused(dec)
+	}
+	return errors.Join(refused(dec), n.record(n.disclosures(trust.Compose.String(), protocol.Hash{}, nil, l, dec)...))
+}
+
 // address decides on everybody who would read the statement, and gives it its audience. It returns what a person is told, and
 // the recipients of the persons of RED. With record, decisions on what is stricter than GREEN are logged.
-func (n *Node) address(st *protocol.Statement, to target, as string, sources []*protocol.Statement, record bool) (*Sent, []string, error) {
+func (n *Node) address(st *protocol.Statement, to target, as string, expect protocol.Hash, sources []*protocol.Statement, record bool) (*Sent, []string, error) {
 	n.mu.RLock()
 	aud, dec := n.audience(to, st.Label, as)
 	st.Audience = aud
@@ -134,6 +145,9 @@ func (n *Node) address(st *protocol.Statement, to target, as string, sources []*
 	}
 	if dec.Allowed {
 		persons, err = n.personKeys(aud)
+	}
+	if sent.Digest = n.readersDigest(st); dec.Allowed && err == nil && !expect.IsZero() && expect != sent.Digest {
+		dec = trust.Decision{Rule: "readers-changed", Reason: "who would read it, or with which keys, is not what was shown any more"}
 	}
 	n.mu.RUnlock()
 	if err != nil {
@@ -161,13 +175,6 @@ func (n *Node) sources(ids []protocol.Hash) ([]*protocol.Statement, error) {
 	return out, nil
 }
 
-func strictest(sources []*protocol.Statement) (l tlp.Label) {
-	for _, s := range sources {
-		l = max(l, s.Label)
-	}
-	return l
-}
-
 func refused(d trust.Decision) error {
 	return &RefusedError{Rule: d.Rule, Reason: d.Reason, Hint: hints[d.Rule]}
 }
@@ -177,6 +184,7 @@ var hints = map[string]string{
 	"unlabelled":        "give one with --tlp",
 	"label-loosened":    "leave --tlp away, or give a stricter one",
 	"community-ceiling": "the community gets CLEAR and GREEN: name the teams with --to team:TEAM, or --to agreement:AGREEMENT",
+	"readers-changed":   "look at it once more, and send it again",
 	"person-red":        "give --tlp RED, or send it to the team",
 	"no-operators":      "ask the team to name its people: entente operator add; then exchange introductions anew, or wait until it spreads",
 }
@@ -217,6 +225,23 @@ func (n *Node) readers(st *protocol.Statement, to target) ([]Reader, trust.Decis
 		out = append(out, own)
 	}
 	return out, dec
+}
+
+// readersDigest is over label and audience, and over the keys of nodes to which a statement for single teams is sealed. n.mu is
+// held for reading.
+func (n *Node) readersDigest(st *protocol.Statement) protocol.Hash {
+	parts := [][]byte{{byte(st.Label), byte(st.Audience.Kind)}, st.Audience.Agreement[:]}
+	for _, t := range st.Audience.Teams {
+		parts = append(parts, t[:])
+		for _, to := range n.book.RecipientsOf(t) {
+			key := protocol.RecipientHash(to.Recipient)
+			parts = append(parts, key[:])
+		}
+	}
+	for _, p := range st.Audience.Persons {
+		parts = append(parts, p.Team[:], p.Key[:])
+	}
+	return protocol.Sum("entente/v1/readers", parts...)
 }
 
 // reader describes one team that will read. n.mu is held for reading.

@@ -192,7 +192,7 @@ func (s *signer) close() error {
 // more than the store does. A node that nobody can be reached from signs after it.
 const askFirst = 10 * time.Second
 
-// ready waits until this node may sign, or says why it may not.
+// readyToSign waits until this node may sign, or says why it may not.
 func (n *Node) readyToSign(ctx context.Context) error {
 	if why := n.signer.why(); why != "" {
 		return &RefusedError{Rule: "signing-stopped", Reason: why,
@@ -254,8 +254,14 @@ func (n *Node) append(u *utterance) error {
 	batch := s.waiting
 	s.waiting = nil
 	s.queue.Unlock()
-	for chunk := range slices.Chunk(batch, maxUtterances) {
-		n.appendAll(chunk)
+	for rest := batch; len(rest) > 0; {
+		some, parcels := 0, 0
+		for some < len(rest) && (some == 0 || parcels+len(rest[some].st.Audience.Teams) <= maxTogether) {
+			parcels += max(1, len(rest[some].st.Audience.Teams))
+			some++
+		}
+		n.appendAll(rest[:some])
+		rest = rest[some:]
 	}
 	for _, u := range batch {
 		u.done = true
@@ -263,8 +269,8 @@ func (n *Node) append(u *utterance) error {
 	return u.err
 }
 
-// maxUtterances bounds what is said with one sync.
-const maxUtterances = 64
+// maxTogether bounds the parcels that are said with one sync: as many as the store takes all or none of.
+const maxTogether = 64
 
 // appendAll says a batch. The signer's lock is held.
 func (n *Node) appendAll(batch []*utterance) {
@@ -280,6 +286,8 @@ func (n *Node) appendAll(batch []*utterance) {
 		failAll(&RefusedError{Rule: "signing-stopped", Reason: why})
 		return
 	}
+	n.knowing.RLock() // from the decisions to the commit nobody here learns of a suspension
+	defer n.knowing.RUnlock()
 	var entries []store.Entry
 	var of []*utterance // of each entry
 	var log []audit.Record
@@ -354,11 +362,14 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 	for _, t := range teams {
 		d := trust.Decide(n.question(trust.Compose, st, t))
 		if st.Kind.ForPeople() {
-			log = append(log, n.disclosures("compose", u.id, []protocol.TeamID{t}, st.Label, d)...)
+			log = append(log, n.disclosures(trust.Compose.String(), u.id, []protocol.TeamID{t}, st.Label, d)...)
 		}
 		if !d.Allowed && err == nil {
 			err = refused(d)
 		}
+	}
+	if err == nil && u.again == nil {
+		_, err = n.personKeys(st.Audience) // an operator may have been removed since the content was sealed
 	}
 	n.mu.RUnlock()
 	if err != nil {
@@ -442,8 +453,12 @@ func (n *Node) send(ctx context.Context, u *utterance) {
 func (s *signer) marked(n *Node, f protocol.FeedID) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ext, _, err := n.st.Extent(f)
-	return ext.Max, err
+	if s.guard == nil {
+		ext, _, err := n.st.Extent(f) // a node that does not sign adds nothing
+		return ext.Max, err
+	}
+	mark, _ := s.guard.Mark(f)
+	return mark.Seq, nil
 }
 
 // headsFresh is for how long one word on the heads of a feed that does not grow is good enough.

@@ -107,12 +107,12 @@ func (n *Node) OpenBody(id protocol.Hash) (io.ReadSeekCloser, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if v.Quarantined != "" {
-		return nil, 0, &RefusedError{Rule: "view", Reason: v.Quarantined}
-	}
 	m, err := n.st.Message(id)
 	if err != nil {
 		return nil, 0, err
+	}
+	if v.Quarantined != "" {
+		return nil, 0, n.refuseView(m, &RefusedError{Rule: "view", Reason: v.Quarantined})
 	}
 	if v.Sealed {
 		return nil, 0, &RefusedError{Rule: "person-only", Reason: "the content is sealed to persons, and this node has no key of theirs",
@@ -154,14 +154,17 @@ type SealedView struct {
 	BlobSize  uint64
 }
 
+// refuseView logs that a message was not shown, and returns why.
+func (n *Node) refuseView(m *store.Message, why *RefusedError) error {
+	return errors.Join(why, n.record(n.disclosures(trust.View.String(), m.ID, []protocol.TeamID{m.Statement.Author}, m.Statement.Label,
+		trust.Decision{Rule: why.Rule, Reason: why.Reason})...))
+}
+
 // Sealed returns RED content for a person to open. The caller closes Blob.
 func (n *Node) Sealed(id protocol.Hash) (*SealedView, error) {
 	v, err := n.Message(id)
 	if err != nil {
 		return nil, err
-	}
-	if v.Quarantined != "" {
-		return nil, &RefusedError{Rule: "view", Reason: v.Quarantined}
 	}
 	m, err := n.st.Message(id)
 	if err != nil {
@@ -169,6 +172,13 @@ func (n *Node) Sealed(id protocol.Hash) (*SealedView, error) {
 	}
 	if !v.Sealed {
 		return nil, fmt.Errorf("message %s is not sealed to persons", id.Short())
+	}
+	if v.Quarantined != "" {
+		return nil, n.refuseView(m, &RefusedError{Rule: "view", Reason: v.Quarantined})
+	}
+	if err := n.record(n.disclosures(trust.View.String(), id, []protocol.TeamID{m.Statement.Author}, m.Statement.Label,
+		trust.Decision{Allowed: true, Rule: "handed-out-sealed"})...); err != nil {
+		return nil, err
 	}
 	out := &SealedView{Statement: m.Statement}
 	if ref := m.Statement.Blob; ref != nil {
@@ -202,6 +212,14 @@ func (n *Node) LastN() uint64 { return n.st.LastN() }
 // that may not be shown yet comes when it may; who watches anew asks for its number again.
 func (n *Node) Watch(ctx context.Context, after uint64, fn func(*MessageView) error) error {
 	var held []uint64 // arrival numbers of what may not be shown yet
+	if err := n.st.Held(func(m *store.Message) bool {
+		if m.N <= after {
+			held = append(held, m.N)
+		}
+		return len(held) < maxHeld
+	}); err != nil {
+		return err
+	}
 	for {
 		wake := n.events.wait()
 		still, err := n.watchHeld(held, fn)

@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/store/audit"
 )
+
+// MaxEraseReason bounds the reason of an erasure, in bytes.
+const MaxEraseReason = audit.MinReason
 
 // An AuditRecord is one decision in the disclosure log.
 type AuditRecord struct {
@@ -42,9 +47,13 @@ type auditProofs struct {
 	Proofs []string `json:"proofs"`
 }
 
-// AuditLog calls fn with each record since a time, the oldest first; the zero time is all.
-func (c *Client) AuditLog(ctx context.Context, since time.Time, fn func(AuditRecord) error) error {
-	q := url.Values{}
+type auditErased struct {
+	Erased int `json:"erased"`
+}
+
+// AuditLog calls fn with each record from an index on and since a time, the oldest first; the zero values are all.
+func (c *Client) AuditLog(ctx context.Context, from uint64, since time.Time, fn func(AuditRecord) error) error {
+	q := url.Values{"from": {strconv.FormatUint(from, 10)}}
 	if !since.IsZero() {
 		q.Set("since", since.UTC().Format(time.RFC3339Nano))
 	}
@@ -66,14 +75,29 @@ func (c *Client) AuditVerify(ctx context.Context) (*AuditReport, error) {
 	return post[AuditReport](ctx, c, "/v1/audit/verify", nil, nil)
 }
 
+// AuditErase erases what the log says about a message or an agreement, named as for AuditProve, and returns how many records
+// that were. Who asked and the reason stay in the log.
+func (c *Client) AuditErase(ctx context.Context, idOrPrefix, who, reason string) (int, error) {
+	e, err := post[auditErased](ctx, c, "/v1/audit/erase/"+url.PathEscape(idOrPrefix), url.Values{"who": {who}, "reason": {reason}}, nil)
+	if err != nil {
+		return 0, err
+	}
+	return e.Erased, nil
+}
+
+// auditLog reads the log once: no page is read again for the next.
 func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
 	since, err := sinceOf(r)
 	if err != nil {
 		return err
 	}
+	from, err := number(r.FormValue("from"))
+	if err != nil {
+		return usagef("from: %v", err)
+	}
 	l := newLineWriter(w)
 	gone := false
-	err = s.n.AuditLog(since, func(e *audit.Entry) bool {
+	err = s.n.AuditLog(from, since, func(e *audit.Entry) bool {
 		gone = l.write(AuditRecordOf(e)) != nil
 		return !gone
 	})
@@ -104,6 +128,26 @@ func (s *Server) auditProve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, auditProofs{Proofs: ps})
+}
+
+func (s *Server) auditErase(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.messageID(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	who, reason := q.Get("who"), q.Get("reason")
+	switch {
+	case who == "" || len(who) > audit.MaxActor:
+		return usagef("who: want a name of at most %d bytes", audit.MaxActor)
+	case strings.TrimSpace(reason) == "" || len(reason) > MaxEraseReason:
+		return usagef("reason: want a text of at most %d bytes", MaxEraseReason)
+	}
+	n, err := s.n.AuditErase(id, who, reason)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, auditErased{n})
 }
 
 func (s *Server) auditVerify(w http.ResponseWriter, r *http.Request) error {

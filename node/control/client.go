@@ -219,6 +219,9 @@ func (d Draft) values() url.Values {
 	for _, id := range d.Sources {
 		v.Add("source", id.String())
 	}
+	if !d.Expect.IsZero() {
+		v.Set("expect", d.Expect.String())
+	}
 	if d.As != "" {
 		v.Set("as", d.As)
 	}

@@ -108,7 +108,7 @@ func (s *Server) sent(v *node.Sent, d node.Draft) (*Sent, error) {
 		return nil, err
 	}
 	out := &Sent{ID: present(v.ID), TLP: &v.Label, Audience: audience(v.Audience), Readers: rs, Title: v.Title,
-		Format: v.Format, File: d.Name, Notes: v.Notes, DryRun: d.DryRun}
+		Format: v.Format, File: d.Name, Notes: v.Notes, DryRun: d.DryRun, Digest: present(v.Digest)}
 	for _, r := range v.Readers {
 		if len(r.Persons) == 0 {
 			continue

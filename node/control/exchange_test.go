@@ -154,12 +154,13 @@ func TestNothingRestrictedYet(t *testing.T) {
 	if err != nil || !r.Whole || r.Key == "" || r.Checkpoint == "" {
 		t.Errorf("the log: got %+v, %v", r, err)
 	}
-	if err := c.AuditLog(ctx, time.Time{}, func(r AuditRecord) error { return fmt.Errorf("a record: %+v", r) }); err != nil {
+	if err := c.AuditLog(ctx, 0, time.Time{}, func(r AuditRecord) error { return fmt.Errorf("a record: %+v", r) }); err != nil {
 		t.Error(err)
 	}
 	id := protocol.Hash{1}
 	for what, err := range map[string]error{
 		"a proof":             second(c.AuditProve(ctx, id.String())),
+		"an erasure":          second(c.AuditErase(ctx, id.String(), "Ada", "asked for")),
 		"receipts":            c.Receipts(ctx, id, func(Receipt) error { return nil }),
 		"sealed content":      second(c.Sealed(ctx, id)),
 		"a reader":            c.Opened(ctx, id, "Ada"),

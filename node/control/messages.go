@@ -36,6 +36,11 @@ func draft(r *http.Request) (node.Draft, error) {
 			return d, usagef("sha256: %v", err)
 		}
 	}
+	if v := q.Get("expect"); v != "" {
+		if d.Expect, err = protocol.ParseHash(v); err != nil {
+			return d, usagef("expect: %v", err)
+		}
+	}
 	if d.Refs, err = hashes(q["ref"]); err != nil {
 		return d, usagef("ref: %v", err)
 	}
@@ -75,7 +80,7 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 	}
 	// An empty document stands for the one to come: its readers are those of the label asked for, or of the widest.
 	asked := d.Label.Valid()
-	d.DryRun, d.Name, d.Size, d.Supersedes = true, "", 0, protocol.Hash{}
+	d.DryRun, d.Name, d.Size, d.Supersedes, d.Expect = true, "", 0, protocol.Hash{}, protocol.Hash{}
 	if !asked {
 		d.Label = tlp.Clear
 	}
@@ -88,7 +93,7 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !asked {
-		out.TLP = nil
+		out.TLP, out.Digest = nil, nil
 	}
 	return writeJSON(w, out)
 }

@@ -100,6 +100,7 @@ func (s *Server) routes() http.Handler {
 	work("GET /v1/audit", s.auditLog)
 	work("GET /v1/audit/proof/{id}", s.auditProve)
 	work("POST /v1/audit/verify", s.auditVerify)
+	work("POST /v1/audit/erase/{id}", s.auditErase)
 	work("GET /v1/bundle", s.exportBundle)
 	work("POST /v1/bundle", s.importBundle)
 	work("GET /v1/search", s.search)

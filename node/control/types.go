@@ -158,6 +158,7 @@ type Draft struct {
 	Sources    []protocol.Hash // messages that it is derived from: it is at least as strict as they are
 	As         string          // of RED: the own operator who can read it back
 	DryRun     bool            // judge and answer, but send nothing
+	Expect     protocol.Hash   // Sent.Digest of the preview that was agreed to: anything else is refused; zero: none was shown
 	// size and hash of the content, set by Send.
 	size int64
 	hash protocol.Hash
@@ -186,6 +187,7 @@ type Sent struct {
 	Note     string         `json:"note,omitempty"`    // Notes in one line
 	Notes    []string       `json:"notes,omitempty"`   // what else a sender should know about who may read
 	DryRun   bool           `json:"dry_run,omitempty"`
+	Digest   *protocol.Hash `json:"digest,omitempty"` // of label, readers and their keys: for Draft.Expect
 }
 
 // A Peer is a node of another team.

@@ -87,7 +87,7 @@ func (t *Team) checkLog() {
 		w.fault("audit", "%s: %v", t.Name, err)
 	}
 	logged := map[protocol.Hash]bool{}
-	if err := t.Node.AuditLog(time.Time{}, func(e *audit.Entry) bool {
+	if err := t.Node.AuditLog(0, time.Time{}, func(e *audit.Entry) bool {
 		logged[e.Object] = true
 		return true
 	}); err != nil {
