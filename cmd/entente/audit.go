@@ -7,8 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"os/user"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/store/audit"
@@ -52,7 +55,7 @@ func auditLog(ctx context.Context, p *program, c *control.Client, since time.Tim
 	}
 	var t table
 	t.add("NUMBER", "TIME", "WHO", "ACTION", "TLP", "TEAM", "ABOUT", "DECISION")
-	err = c.AuditLog(ctx, since, func(r control.AuditRecord) error {
+	err = c.AuditLog(ctx, 0, since, func(r control.AuditRecord) error {
 		if p.json {
 			return p.out.object(r)
 		}
@@ -106,6 +109,9 @@ the record, and nothing else of the log.`,
 				if err != nil {
 					return err
 				}
+				if len(proofs) == 0 {
+					return errErased(args[0])
+				}
 				if p.json {
 					return p.out.object(map[string]any{"id": args[0], "proofs": proofs})
 				}
@@ -121,6 +127,75 @@ the record, and nothing else of the log.`,
 			})
 		}
 	},
+}
+
+var auditEraseCmd = command{
+	name: "audit erase", section: "Care", args: "ID --reason TEXT",
+	short: "erase what the disclosure log says about a message or an agreement",
+	long: `ID is a message's or an agreement's. Every record about it is overwritten: who decided, for which team, by which rule, and
+the persons named. It cannot be undone, and nobody can prove those decisions any more. What stays: that there were so many
+records in those places, their hashes, so that the log is whole and all other proofs hold, and a new record that says
+who erased them, when, and the reason. So the reason must not say what was in them. The message itself stays, and so
+do copies of the log in backups and proofs that were given away.
+
+On a terminal it asks first.`,
+	example: `entente audit erase 3f2a9c1d7b --reason "retention ended, case 2026-114"`,
+	setup: func(fs *flag.FlagSet, p *program) action {
+		reason := fs.String("reason", "", "why, in a few words: a `TEXT` that stays in the log")
+		yes := fs.Bool("yes", false, "do not ask on the terminal")
+		return func(ctx context.Context, p *program, args []string) error {
+			if err := wantArgs(args, 1, 1, "the id of the message or agreement"); err != nil {
+				return err
+			}
+			switch {
+			case strings.TrimSpace(*reason) == "":
+				return usagef("--reason is missing: it stays in the log in place of what is erased")
+			case len(*reason) > control.MaxEraseReason:
+				return usagef("--reason has %d bytes: at most %d", len(*reason), control.MaxEraseReason)
+			}
+			return p.withNode(func(c *control.Client) error { return auditErase(ctx, p, c, args[0], *reason, *yes) })
+		}
+	},
+}
+
+func auditErase(ctx context.Context, p *program, c *control.Client, id, reason string, yes bool) error {
+	proofs, err := c.AuditProve(ctx, id) // there is something to erase, and how much
+	if err != nil {
+		return err
+	}
+	if len(proofs) == 0 {
+		return errErased(id)
+	}
+	p.sayf("entente: this overwrites %s in the disclosure log, for good", plural(len(proofs), "record", "records"))
+	p.sayf("entente: their places and hashes stay, and a record of who erased them and why: %s", plainLine(reason))
+	if err := p.confirm("Erase?", "nothing was erased", yes); err != nil {
+		return err
+	}
+	n, err := c.AuditErase(ctx, id, userName(), reason)
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return p.out.object(map[string]any{"id": id, "erased": n})
+	}
+	p.out.linef("%s erased; the log is whole without them: entente audit verify", plural(n, "record was", "records were"))
+	return nil
+}
+
+func errErased(id string) error {
+	return fmt.Errorf("what the disclosure log had about %s is erased", id)
+}
+
+// userName names who runs this program, as the system knows it.
+func userName() string {
+	u, err := user.Current()
+	switch {
+	case err != nil:
+		return fmt.Sprintf("user %d", os.Getuid())
+	case len(u.Username) > audit.MaxActor || !utf8.ValidString(u.Username) || u.Username == "":
+		return "user " + u.Uid
+	}
+	return u.Username
 }
 
 var auditVerifyCmd = command{
@@ -159,16 +234,24 @@ func verifyLog(ctx context.Context, p *program, c *control.Client) error {
 		err = p.out.object(r)
 	} else {
 		o := p.out
-		o.linef("%s, %d of them erased", plural(int(r.Records), "record", "records"), r.Erased)
+		count := plural(int(r.Records), "record", "records")
+		if r.Erased > 0 {
+			count += fmt.Sprintf(", %d of them erased", r.Erased)
+		}
+		if r.Whole {
+			o.linef("the log is whole: %s", count)
+		} else {
+			o.linef("the log is not whole: %s", count)
+		}
 		for _, q := range r.Problems {
 			o.linef("  %s", plainLine(q))
 		}
-		o.linef("key         %s", plainLine(r.Key))
-		for l := range strings.Lines(r.Checkpoint) {
-			o.linef("checkpoint  %s", plainLine(strings.TrimRight(l, "\n")))
+		o.linef("key: %s", plainLine(r.Key))
+		if r.Checkpoint != "" {
+			o.linef("checkpoint, for whoever keeps it elsewhere:")
 		}
-		if r.Whole {
-			o.linef("whole")
+		for l := range strings.Lines(r.Checkpoint) {
+			o.linef("%s", strings.TrimRight("  "+plainLine(strings.TrimRight(l, "\n")), " "))
 		}
 	}
 	if err == nil && !r.Whole {

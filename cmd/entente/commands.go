@@ -9,7 +9,7 @@ func init() {
 		introductionCmd, teamAddCmd, teamListCmd, teamShowCmd, teamVerifyCmd, teamBlockCmd, teamUnblockCmd, cardShowCmd, cardEditCmd,
 		sendCmd, replyCmd, correctCmd, receiptsCmd, inboxCmd, showCmd, searchCmd, watchCmd,
 		agreeOfferCmd, agreeSignCmd, agreeListCmd, agreeShowCmd, agreeSuspendCmd, agreeResumeCmd, agreeEndCmd, agreeRenewCmd,
-		doctorCmd, fsckCmd, backupCmd, restoreCmd, exportCmd, importCmd, auditLogCmd, auditVerifyCmd, auditProveCmd,
+		doctorCmd, fsckCmd, backupCmd, restoreCmd, exportCmd, importCmd, auditLogCmd, auditVerifyCmd, auditProveCmd, auditEraseCmd,
 		officerListCmd, officerAddCmd, officerRemoveCmd,
 		operatorListCmd, operatorAddCmd, operatorRemoveCmd, operatorRotateCmd,
 		nodeListCmd, nodeRenewCmd, nodeReplaceCmd, nodeRevokeCmd,

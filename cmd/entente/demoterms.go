@@ -232,7 +232,7 @@ func (w *demoWorld) proven() error {
 	}
 	w.claim(err, "with one character changed, the proof fails")
 	refused := 0
-	if err := a.node.AuditLog(time.Time{}, func(e *audit.Entry) bool {
+	if err := a.node.AuditLog(0, time.Time{}, func(e *audit.Entry) bool {
 		if !e.Allowed {
 			refused++
 		}
@@ -257,7 +257,7 @@ func (w *demoWorld) proven() error {
 // silent is nil if nothing in the team's disclosure log tells what a letter says.
 func (w *demoWorld) silent(t *demoTeam) error {
 	var wrong []error
-	err := t.node.AuditLog(time.Time{}, func(e *audit.Entry) bool {
+	err := t.node.AuditLog(0, time.Time{}, func(e *audit.Entry) bool {
 		words := fmt.Sprintf("%+v", e.Record)
 		for _, l := range w.letters {
 			for line := range strings.Lines(string(l.doc.data)) {

@@ -314,7 +314,7 @@ func (k *sealedKills) holds() {
 		}
 		logged := map[string]map[protocol.Hash]bool{"compose": {}, "receive": {}}
 		k.ask(home, func(c *control.Client) error {
-			return c.AuditLog(ctx, time.Time{}, func(r control.AuditRecord) error {
+			return c.AuditLog(ctx, 0, time.Time{}, func(r control.AuditRecord) error {
 				if ids := logged[r.Action]; ids != nil && r.Object != nil && r.Allowed {
 					ids[*r.Object] = true
 				}

@@ -49,6 +49,9 @@ func announce(ctx context.Context, p *program, c *control.Client, files []*outgo
 	return p.confirm("Send it?", "nothing was sent", yes)
 }
 
+// nothingShown fits no preview: a file of which nobody saw the readers is not sent, should it be permitted a moment later.
+var nothingShown = protocol.Sum("entente/no-preview")
+
 // A previewGroup is a number of files that the same readers will be able to read.
 type previewGroup struct {
 	sent  *control.Sent
@@ -70,7 +73,11 @@ func previews(ctx context.Context, p *program, c *control.Client, files []*outgo
 		case errors.Is(err, control.ErrNotRunning) || ctx.Err() != nil:
 			return nil, err
 		case err != nil || v.TLP == nil:
+			f.agreed = nothingShown
 			continue
+		}
+		if v.Digest != nil {
+			f.agreed = *v.Digest
 		}
 		key := fmt.Sprint(*v.TLP, v.Readers, v.Persons, v.Notes)
 		if g, ok := at[key]; ok {

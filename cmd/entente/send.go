@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/entente-network/entente/node/control"
+	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
 )
 
@@ -202,8 +203,9 @@ func severity(code int) int {
 
 // An outgoing is one file to be sent. Standard input is held, because it is read several times.
 type outgoing struct {
-	name string // as given; - is standard input
-	held []byte
+	name   string // as given; - is standard input
+	held   []byte
+	agreed protocol.Hash // names the readers that were shown; zero: none were
 }
 
 // open returns the file's bytes from their beginning, its base name and its size.
@@ -242,7 +244,9 @@ func (f *outgoing) send(ctx context.Context, p *program, c *control.Client, d co
 		return nil, err
 	}
 	defer r.Close()
-	d.Name = base
+	if d.Name = base; !d.DryRun {
+		d.Expect = f.agreed
+	}
 	if d.DryRun || n < showsProgress {
 		return c.Send(ctx, d, r)
 	}

@@ -277,3 +277,70 @@ func TestCutBundle(t *testing.T) {
 		t.Errorf("an end without a report: got %+v", r)
 	}
 }
+
+// What a person agreed to is what is sent: other readers, or another label, are refused.
+func TestExpect(t *testing.T) {
+	n, home := newNode(t, true)
+	c := Local(n, home)
+	defer c.Close()
+	ctx := t.Context()
+	d := Draft{To: "community", Label: tlp.Green, DryRun: true}
+	shown, err := c.Send(ctx, d, strings.NewReader("a word"))
+	if err != nil || shown.Digest == nil {
+		t.Fatalf("got %+v, %v; want a digest", shown, err)
+	}
+	d.DryRun, d.Expect = false, *shown.Digest
+	d.Label = tlp.Clear
+	if _, err := c.Send(ctx, d, strings.NewReader("a word")); !errors.Is(err, &Error{Code: Refused, Rule: "readers-changed"}) {
+		t.Errorf("another label: got %v, want rule readers-changed", err)
+	}
+	d.Label = tlp.Green
+	if sent, err := c.Send(ctx, d, strings.NewReader("a word")); err != nil || sent.ID == nil {
+		t.Errorf("as shown: got %+v, %v", sent, err)
+	}
+	if v, err := c.Preview(ctx, Draft{To: "community"}); err != nil || v.Digest != nil {
+		t.Errorf("a preview without a label: got digest %v, %v", v.Digest, err)
+	}
+}
+
+// The log is read from an index on, and nothing is erased from it without a name and a reason.
+func TestAuditErase(t *testing.T) {
+	n, home := newNode(t, false)
+	c := Local(n, home)
+	defer c.Close()
+	ctx := t.Context()
+	for range 3 { // refused, and kept
+		if _, err := c.Send(ctx, Draft{To: "community", Label: tlp.Red}, strings.NewReader("a word")); !errors.Is(err, &Error{Code: Refused}) {
+			t.Fatalf("RED to the community: got %v", err)
+		}
+	}
+	all := auditRecords(t, c, 0)
+	if len(all) < 3 {
+		t.Fatalf("got %d records, want 3", len(all))
+	}
+	if got := auditRecords(t, c, all[1].Index); len(got) != len(all)-1 || got[0].Index != all[1].Index {
+		t.Errorf("from the second on: got %+v", got)
+	}
+	id := protocol.Hash{1}.String()
+	for name, err := range map[string]error{
+		"no reason":   second(c.AuditErase(ctx, id, "Ada", " ")),
+		"long reason": second(c.AuditErase(ctx, id, "Ada", strings.Repeat("x", MaxEraseReason+1))),
+		"nobody":      second(c.AuditErase(ctx, id, "", "asked for")),
+	} {
+		if !errors.Is(err, &Error{Code: Usage}) {
+			t.Errorf("%s: got %v, want code %s", name, err, Usage)
+		}
+	}
+	if got := auditRecords(t, c, 0); len(got) != len(all) {
+		t.Errorf("got %d records, want %d as before", len(got), len(all))
+	}
+}
+
+func auditRecords(t *testing.T, c *Client, from uint64) []AuditRecord {
+	t.Helper()
+	var out []AuditRecord
+	if err := c.AuditLog(t.Context(), from, time.Time{}, func(r AuditRecord) error { out = append(out, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
