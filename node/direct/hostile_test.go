@@ -235,6 +235,27 @@ func TestHostileReceiver(t *testing.T) {
 	})
 }
 
+// A stream that the peer resets leaves nothing behind, however long the courier lives.
+func TestResetStreams(t *testing.T) {
+	siege(t, Options{}, func(t *testing.T, victim *post, evil host.Host) {
+		var theirs network.Stream
+		evil.SetStreamHandler(Protocol, func(s network.Stream) { theirs = s })
+		victim.Push(evil.ID(), []byte("x"), false)
+		settle(time.Second)
+		victim.Courier.mu.Lock()
+		o := victim.lines[evil.ID()].out
+		victim.Courier.mu.Unlock()
+		_ = theirs.Reset()
+		settle(time.Second)
+		if !o.isGone() {
+			t.Fatal("the stream is not known to be gone")
+		}
+		if o.stop() {
+			t.Error("the courier still holds a stream that broke")
+		}
+	})
+}
+
 // However much a peer sends while nothing is taken, little of it is held.
 func TestFloodIsNotRead(t *testing.T) {
 	siege(t, Options{}, func(t *testing.T, victim *post, evil host.Host) {

@@ -324,6 +324,7 @@ func (o *outlet) isGone() bool {
 
 func (o *outlet) reset() {
 	if o.s != nil {
+		o.stop()
 		_ = o.s.Reset()
 	}
 }
