@@ -15,6 +15,9 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 	defer tick.Stop()
 	var told []byte
 	var pruned, collected, kept time.Time
+	if err := n.rotate(ctx); err != nil { // the age of a new key counts from its first use
+		n.log.Warn("changing this node's key for what is sealed to it", "err", err)
+	}
 	for {
 		select {
 		case <-tick.C:
