@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ func (t *Team) CopyTo(name string) *Team {
 		kids: map[protocol.KID]bool{}, staff: slices.Clone(t.staff)}
 	t.w.used++
 	t.w.teams = append(t.w.teams, c)
-	if err := copyDir(c.Home, t.Home); err != nil {
+	if err := copyDir(c.Home, t.Home, func(string) bool { return true }); err != nil {
 		t.w.T.Fatalf("copying the home of %s: %v", t.Name, err)
 	}
 	return c
@@ -91,7 +92,9 @@ func (t *Team) Moves(addr string) {
 func (t *Team) CrashesOnDisk() {
 	t.w.T.Helper()
 	image := t.Home + ".image"
-	err := copyDir(image, t.Home)
+	// The value log last: what points into it must find there what it points to, as after a real loss of power.
+	valueLog := func(name string) bool { return filepath.Ext(name) == ".vlog" }
+	err := errors.Join(copyDir(image, t.Home, func(name string) bool { return !valueLog(name) }), copyDir(image, t.Home, valueLog))
 	t.Crashes()
 	if err == nil {
 		err = os.RemoveAll(t.Home)
@@ -104,8 +107,8 @@ func (t *Team) CrashesOnDisk() {
 	}
 }
 
-// copyDir copies files with their permissions, which the keyring insists on.
-func copyDir(to, from string) error {
+// copyDir copies the files of names that are wanted, with their permissions, which the keyring insists on.
+func copyDir(to, from string, wanted func(name string) bool) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -121,6 +124,9 @@ func copyDir(to, from string) error {
 		dst := filepath.Join(to, rel)
 		if d.IsDir() {
 			return os.MkdirAll(dst, info.Mode().Perm())
+		}
+		if !wanted(d.Name()) {
+			return nil
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
