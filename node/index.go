@@ -79,8 +79,8 @@ func (n *Node) indexSome(ctx context.Context) bool {
 	return len(ms) == batch
 }
 
-// maxTerms bounds how many terms of one message are searchable.
-const maxTerms = 500_000
+// maxTerms bounds how many terms are held at once, which are at least those of one message.
+const maxTerms = store.MaxTerms
 
 // terms returns what the message can be found by: its title, its file's name and, if its body is held, what is in it.
 func (n *Node) terms(m *store.Message) []string {

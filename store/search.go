@@ -12,7 +12,7 @@ import (
 
 const (
 	// MaxTerms bounds the terms of one message. What is beyond cannot be searched for.
-	MaxTerms = 65_536
+	MaxTerms = 500_000
 	// MaxQueryTerms bounds the terms of one search.
 	MaxQueryTerms = 32
 
