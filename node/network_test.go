@@ -69,3 +69,29 @@ func TestStranger(t *testing.T) {
 		}
 	})
 }
+
+// de loses power and comes back at once under another address, with the same keys, while at still holds the dead connection for the
+// living one. When that has run out, both hear each other without delay again.
+func TestBackElsewhere(t *testing.T) {
+	nodetest.Run(t, 9, []string{"at", "de"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de := w.As("at"), w.As("de")
+		de.Leaves()
+		moved := de.CopyTo("moved")
+		de.Returns()
+		w.Together(at, de)
+		de.Crashes()
+		moved.Returns()
+		w.Together(moved, at)
+		missed := at.Sends(tlp.Green, "into the dead line")
+		w.Wait(time.Minute)
+		moved.Holds(missed)
+		w.Together(moved, at)
+		start := time.Now()
+		moved.Holds(at.Sends(tlp.Green, "do you hear me?"))
+		at.Holds(moved.Sends(tlp.Green, "as well as before"))
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -254,6 +254,7 @@ func (n *Node) notifiee(ctx context.Context) network.Notifiee {
 		DisconnectedF: func(net network.Network, c network.Conn) {
 			p := c.RemotePeer()
 			if net.Connectedness(p) == network.Connected {
+				n.spawn(func() { n.seat(ctx, p) })
 				return
 			}
 			n.peers.update(p, func(i *peerInfo) {
@@ -267,6 +268,25 @@ func (n *Node) notifiee(ctx context.Context) network.Notifiee {
 				i.nextDial = n.now().Add(i.backoff/2 + rand.N(i.backoff/2))
 			})
 		},
+	}
+}
+
+// seatDelay is how long the topic gets to mend itself after one of several connections with a peer ended.
+const seatDelay = 5 * time.Second
+
+// seat sees to it that a peer that is still connected has a seat in the topic. When the connection ends that carried the topic's
+// stream, as after a machine lost power and came back under another address, the router forgets what the peer announced, and the
+// peer, for whom nothing ended, does not announce it again: only a new connection brings it back.
+func (n *Node) seat(ctx context.Context, p peer.ID) {
+	t := time.NewTimer(seatDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return
+	}
+	if n.inCommunity(p) {
+		n.topic.Remember(p)
 	}
 }
 

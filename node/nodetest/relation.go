@@ -224,19 +224,25 @@ func (t *Team) ReplacesNode(why string) {
 		Revoke(m, r.Old, why)
 		m.Nodes = append(m.Nodes, r.Node)
 	}, more...)
-	t.w.Wait(10 * time.Second) // so that others hear of it from the node that they know
+	// Others hear of it from the node that they know: they would not know the one that returns.
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end) && !t.w.heardOf(t, r.Node.Key.ID()); t.w.Wait(time.Second) {
+	}
 	t.Leaves()
 	t.Returns()
 }
 
-// BackedUp copies the home of the team as a backup has it: without the file of heads. The copy takes the place of the team's
-// home when it is restored.
-func (t *Team) BackedUp() *Team {
-	t.w.T.Helper()
-	if t.Node != nil {
-		t.w.T.Fatalf("%s is to be stopped for a backup in this world", t.Name)
+// heardOf reports whether every other team that is up and knows the team lists the node.
+func (w *World) heardOf(t *Team, k protocol.KID) bool {
+	for _, o := range w.teams {
+		if o.Node == nil || o.ID == t.ID {
+			continue
+		}
+		info, err := o.Node.Team(t.ID.String())
+		if err == nil && !slices.ContainsFunc(info.Nodes, func(n node.NodeView) bool { return n.KID == k }) {
+			return false
+		}
 	}
-	return t.CopyTo(t.Name + "-backup")
+	return true
 }
 
 // Carries writes a bundle for the other team.
