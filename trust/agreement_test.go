@@ -100,7 +100,7 @@ func TestAgreementLife(t *testing.T) {
 	both(now.Add(365*day-time.Second), Active)
 	both(now.Add(365*day), Expired)
 	both(now.Add(-time.Second), Waiting)
-	if !ab.EffectiveWith(b.ID, now) || ab.CeilingWith(b.ID, now) != tlp.AmberStrict || ab.EffectiveWith(b.ID, now.Add(365*day)) {
+	if ab.CeilingWith(b.ID, now) != tlp.AmberStrict || ab.CeilingWith(b.ID, now.Add(365*day)).Valid() {
 		t.Error("what the agreement permits is not what is known of the partner")
 	}
 
@@ -304,7 +304,7 @@ func TestRenewal(t *testing.T) {
 	if i := wantAgreement(t, ab, old.ID(), half, Superseded); i.Underway != Ended {
 		t.Errorf("after the new one was ended, under way is %v", i.Underway)
 	}
-	if ab.EffectiveWith(b.ID, half) {
+	if ab.CeilingWith(b.ID, half).Valid() {
 		t.Error("the old terms came back")
 	}
 
@@ -326,7 +326,7 @@ func TestDisputedParty(t *testing.T) {
 	mustAdd(t, ab, b.NextRoot(nil), thief.NextRoot(func(r *protocol.Root) { r.Reason = "stolen" }))
 	wantState(t, ab, b.ID, now, Disputed)
 	i := wantAgreement(t, ab, offer.ID(), now, HeldState)
-	if !i.SignedByPartner || ab.EffectiveWith(b.ID, now) {
+	if !i.SignedByPartner || ab.CeilingWith(b.ID, now).Valid() {
 		t.Error("held, and yet it counts, or its signatures do not")
 	}
 	// What restricts gets through meanwhile.
@@ -530,6 +530,32 @@ func TestFindAgreement(t *testing.T) {
 	}
 	if got := ab.Agreements(now); len(got) != 4 || got[0].State != Active || got[3].State != Ended {
 		t.Errorf("%d agreements, the first %v, the last %v", len(got), got[0].State, got[3].State)
+	}
+}
+
+// A name that is also how the id of an agreement begins, which a partner can choose, is not taken for either.
+func TestFindAgreementAmbiguous(t *testing.T) {
+	a, b, ab, _ := pair(t)
+	active := b.Countersign(a.Offer(b, nil))
+	agree(t, ab, active)
+	name := active.ID().String()[:10]
+	hex := trusttest.NewTeam(t, name, "FR", now)
+	act(ab, ActVerified, hex)
+	mustAdd(t, ab, hex.Records()...)
+	refused := func(when string) {
+		t.Helper()
+		if i, err := ab.FindAgreement(name, now); err == nil || errors.Is(err, ErrNoAgreement) || !strings.Contains(err.Error(), "more digits") {
+			t.Errorf("%s: got %s, %v; want a choice", when, i.ID.Short(), err)
+		}
+	}
+	refused("nothing agreed with that team")
+	theirs := hex.Countersign(a.Offer(hex, nil))
+	agree(t, ab, theirs)
+	refused("both agreed")
+	for q, want := range map[string]*protocol.Envelope{active.ID().String()[:14]: active, "cert-b": active, hex.ID.String(): theirs, theirs.ID().Short(): theirs} {
+		if i, err := ab.FindAgreement(q, now); err != nil || i.ID != want.ID() {
+			t.Errorf("%q: got %s, %v; want %s", q, i.ID.Short(), err, want.ID().Short())
+		}
 	}
 }
 

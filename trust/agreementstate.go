@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -253,8 +254,23 @@ func (b *Book) Agreements(now time.Time) []AgreementInfo {
 // liveliness orders the states by how likely a person means an agreement in them.
 var liveliness = map[AgreementState]int{Active: 0, Suspended: 1, HeldState: 1, Waiting: 2, Offered: 3, Superseded: 4, Expired: 4, Ended: 4, VoidState: 5}
 
+// nearest returns which of the agreements that Agreements gave a person means who names the partner. Several: there is a choice.
+func (b *Book) nearest(partner protocol.TeamID, all []AgreementInfo) []AgreementInfo {
+	var fit []AgreementInfo
+	for _, i := range all {
+		if i.Partner == partner && (len(fit) == 0 || liveliness[i.State] == liveliness[fit[0].State]) {
+			fit = append(fit, i)
+		}
+	}
+	if len(fit) > 0 && fit[0].State.Final() {
+		fit = fit[:1]
+	}
+	return fit
+}
+
 // FindAgreement returns the agreement of an id or its first digits, or the one with the partner of a name, id or prefix: the
-// active one, or else the one that is nearest to it. Errors wrap ErrNoAgreement, or say among which to choose.
+// active one, or else the one that is nearest to it. Errors wrap ErrNoAgreement, or say among which to choose. What fits a
+// team and another agreement's id is refused: a partner can choose how an id of its agreements begins.
 func (b *Book) FindAgreement(query string, now time.Time) (AgreementInfo, error) {
 	q := foldName(query)
 	if id, err := protocol.ParseHash(q); err == nil {
@@ -271,18 +287,17 @@ func (b *Book) FindAgreement(query string, now time.Time) (AgreementInfo, error)
 			}
 		}
 	}
-	if t, err := b.Find(query, now); err == nil && len(fit) == 0 {
-		for _, i := range all {
-			if i.Partner == t.ID && (len(fit) == 0 || liveliness[i.State] == liveliness[fit[0].State]) {
-				fit = append(fit, i)
-			}
-		}
-		if len(fit) > 0 && fit[0].State.Final() {
-			fit = fit[:1]
-		}
-		if len(fit) == 0 {
-			return AgreementInfo{}, fmt.Errorf("%w: with %s", ErrNoAgreement, t.Name)
-		}
+	t, err := b.Find(query, now)
+	with := b.nearest(t.ID, all)
+	switch {
+	case err != nil && (len(fit) == 0 || errors.Is(err, ErrNoTeam)):
+	case len(fit) == 0 && len(with) == 0:
+		return AgreementInfo{}, fmt.Errorf("%w: with %s", ErrNoAgreement, t.Name)
+	case len(fit) == 0:
+		fit = with
+	case err != nil || len(with) == 0 || len(fit)+len(with) > 2 || fit[0].ID != with[0].ID:
+		return AgreementInfo{}, fmt.Errorf("%.80q is a team and the beginning of an agreement's id, %s: give more digits of the id, or the whole id of the team",
+			query, fit[0].ID.Short())
 	}
 	switch len(fit) {
 	case 0:
@@ -296,11 +311,6 @@ func (b *Book) FindAgreement(query string, now time.Time) (AgreementInfo, error)
 		ids = append(ids, fmt.Sprintf("%s (%s)", i.ID.Short(), i.State))
 	}
 	return AgreementInfo{}, fmt.Errorf("%.80q fits %d agreements: give more digits of the id of one of %s", query, len(fit), strings.Join(ids, ", "))
-}
-
-// EffectiveWith reports whether an agreement with the team is active.
-func (b *Book) EffectiveWith(team protocol.TeamID, now time.Time) bool {
-	return b.CeilingWith(team, now).Valid()
 }
 
 // CeilingWith returns the strictest label that an active agreement with the team permits; Unset if none is active.

@@ -17,7 +17,7 @@ func fuzzWorld(f *testing.F) (b *Book, seeds []*protocol.Envelope, keys []*proto
 	keys = []*protocol.PrivateKey{x.Officer, y.Officer, x.Node, x.Root, x.Recovery}
 	k := x.Node.Public().ID()
 	seeds = []*protocol.Envelope{x.RootEnv, x.ManifestEnv, x.CardEnv, x.Attest(y.ID), y.Retract(x.ID), x.Address("/ip4/192.0.2.1/tcp/1"),
-		x.Recipient(1, "age1pq1x"), x.Cutoff(k, protocol.FeedOf(k, protocol.Channel{}), 1, id(1)),
+		x.Recipient(1, recipientText("x")), x.Cutoff(k, protocol.FeedOf(k, protocol.Channel{}), 1, id(1)),
 		x.RevokeNode(k, "stolen"), x.Cutoff(k, id(1), 3, id(3), 1), x.NextCard(nil), x.NextRoot(nil), x.NextManifest(nil), x.Recover(protocol.Hash{}, nil)}
 	return b, seeds, keys
 }

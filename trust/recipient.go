@@ -20,10 +20,27 @@ type recipient struct {
 type NodeSealTo struct {
 	Node      protocol.KID
 	Recipient string
+	Seq       uint64 // of the node's own record; 0 where the manifest's recipient counts
+}
+
+// The forms of recipients to which anything can be sealed, in characters. Whether the key in one is good shows when it is used.
+const (
+	hybridPrefix, hybridLen     = "age1pq1", 1959
+	hardwarePrefix, hardwareLen = "age1tagpq1", 2015
+)
+
+// forNodes reports whether text can be a node's recipient: a node's key is never one in hardware.
+func forNodes(text string) bool {
+	return len(text) == hybridLen && strings.HasPrefix(text, hybridPrefix)
+}
+
+// forPersons reports whether text can be an operator's recipient.
+func forPersons(text string) bool {
+	return forNodes(text) || len(text) == hardwareLen && strings.HasPrefix(text, hardwarePrefix)
 }
 
 // RecipientsOf returns the current nodes of a team that name a recipient, by key: the newest that the node itself named, or
-// else the manifest's.
+// else the manifest's. A text of a manifest that cannot be one is left out.
 func (b *Book) RecipientsOf(team protocol.TeamID) []NodeSealTo {
 	t := b.teams[team]
 	if t == nil {
@@ -31,12 +48,12 @@ func (b *Book) RecipientsOf(team protocol.TeamID) []NodeSealTo {
 	}
 	var out []NodeSealTo
 	for kid, n := range t.listed {
-		to := n.Recipient
+		to := NodeSealTo{kid, n.Recipient, 0}
 		if r := t.recips[kid]; r != nil {
-			to = r.Recipient
+			to.Recipient, to.Seq = r.Recipient, r.Seq
 		}
-		if n.revoked == nil && to != "" {
-			out = append(out, NodeSealTo{kid, to})
+		if n.revoked == nil && forNodes(to.Recipient) {
+			out = append(out, to)
 		}
 	}
 	slices.SortFunc(out, func(x, y NodeSealTo) int { return bytes.Compare(x.Node[:], y.Node[:]) })
@@ -44,7 +61,8 @@ func (b *Book) RecipientsOf(team protocol.TeamID) []NodeSealTo {
 }
 
 // Operators returns the persons of a team to whom RED can be sealed, by name: those of the manifest that counts, and none if
-// it is signed under a root record that does not, or has a rival. Whether it is expired is for the team's State.
+// it is signed under a root record that does not, or has a rival. Whether it is expired is for the team's State. One whose
+// recipient can be none is left out.
 func (b *Book) Operators(team protocol.TeamID) []protocol.Operator {
 	t := b.teams[team]
 	if t == nil {
@@ -54,7 +72,8 @@ func (b *Book) Operators(team protocol.TeamID) []protocol.Operator {
 	if m == nil || t.disputed || t.rivals() || t.standing(m) != valid {
 		return nil
 	}
-	return slices.SortedFunc(slices.Values(m.Operators), func(x, y protocol.Operator) int { return strings.Compare(x.Name, y.Name) })
+	able := slices.DeleteFunc(slices.Clone(m.Operators), func(o protocol.Operator) bool { return !forPersons(o.Recipient) })
+	return slices.SortedFunc(slices.Values(able), func(x, y protocol.Operator) int { return strings.Compare(x.Name, y.Name) })
 }
 
 // addRecipient takes in the recipient of a node. The greatest sequence number counts, and of two with one number the lower id.
@@ -66,6 +85,9 @@ func (b *Book) addRecipient(e *protocol.Envelope) (bool, []protocol.Hash, error)
 	t, err := b.known(pr.Team)
 	if err != nil {
 		return false, nil, err
+	}
+	if !forNodes(pr.Recipient) {
+		return false, nil, fmt.Errorf("recipient of node %s of team %s: nothing can be sealed to it", pr.Node, pr.Team.Short())
 	}
 	r := &recipient{e.ID(), pr}
 	old := t.recips[r.Node]

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/entente-network/entente/protocol"
@@ -26,29 +27,29 @@ func TestRecipients(t *testing.T) {
 	if b.RecipientsOf(id(9)) != nil {
 		t.Error("an unknown team has recipients")
 	}
-	early := x.Recipient(5, "age1pq1early")
+	early := x.Recipient(5, recipientText("early"))
 	mustAdd(t, b, x.NextManifest(func(m *protocol.Manifest) {
 		m.Nodes = slices.Clone(m.Nodes)
-		m.Nodes[0].Recipient = "age1pq1manifest"
+		m.Nodes[0].Recipient = recipientText("manifest")
 	}))
-	want("age1pq1manifest")
+	want(recipientText("manifest"))
 	mustAdd(t, b, early)
-	want("age1pq1early")
-	later := x.Recipient(6, "age1pq1later")
+	want(recipientText("early"))
+	later := x.Recipient(6, recipientText("later"))
 	drop := mustAdd(t, b, later)
-	want("age1pq1later")
+	want(recipientText("later"))
 	if !slices.Equal(drop, []protocol.Hash{early.ID()}) {
 		t.Errorf("%d records are dropped, want the one before", len(drop))
 	}
 	mustIgnore(t, b, early)
 	mustIgnore(t, b, later)
-	want("age1pq1later")
+	want(recipientText("later"))
 	if got := b.RecipientsOf(x.ID); got[0].Node != kid {
 		t.Errorf("of node %s", got[0].Node)
 	}
 
 	// Of two with one number the same counts everywhere, whatever comes first.
-	fork := x.Recipient(6, "age1pq1fork")
+	fork := x.Recipient(6, recipientText("fork"))
 	lower := later
 	if f, l := fork.ID(), later.ID(); slices.Compare(f[:], l[:]) < 0 {
 		lower = fork
@@ -73,7 +74,7 @@ func TestRecipients(t *testing.T) {
 	if of, err := TeamOf(later); err != nil || of != x.ID {
 		t.Errorf("of %s, %v", of.Short(), err)
 	}
-	forged := &protocol.NodeRecipient{Team: x.ID, Node: kid, Seq: 99, Recipient: "age1pq1thief", Issued: 1}
+	forged := &protocol.NodeRecipient{Team: x.ID, Node: kid, Seq: 99, Recipient: recipientText("thief"), Issued: 1}
 	_, _, other := trusttest.NewNode(t, "other")
 	wrong, err := protocol.Sign(forged, ts[0].Node)
 	if err != nil {
@@ -88,13 +89,52 @@ func TestRecipients(t *testing.T) {
 	mustRefuse(t, b, wrong, ErrMissing)
 
 	// Nothing is sealed to a node that is revoked.
-	newest := x.Recipient(7, "age1pq1newest")
+	newest := x.Recipient(7, recipientText("newest"))
 	drop = mustAdd(t, b, x.RevokeNode(kid, "stolen"))
 	want()
 	if !slices.Contains(drop, later.ID()) {
 		t.Error("the recipient of a revoked node is kept")
 	}
 	mustRefuse(t, b, newest, ErrOverruled)
+}
+
+// recipientText is of the form of a node's recipient.
+func recipientText(name string) string {
+	return hybridPrefix + name + strings.Repeat("q", hybridLen-len(hybridPrefix)-len(name))
+}
+
+// One node that names what is no recipient changes nothing for itself or its team.
+func TestNoRecipient(t *testing.T) {
+	b, ts := community(t, "self", "CERT-X")
+	x := ts[1]
+	good := recipientText("good")
+	hardware := hardwarePrefix + strings.Repeat("q", hardwareLen-len(hardwarePrefix))
+	mustAdd(t, b, x.Recipient(5, good))
+	bad := []string{"x", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", "age1pq1", good[:hybridLen-1], good + "q",
+		"AGE1PQ1" + good[len(hybridPrefix):], hardware}
+	for i, text := range bad {
+		if _, _, err := b.Add(x.Recipient(uint64(6+i), text), now); err == nil {
+			t.Errorf("%.20q of %d characters: taken in", text, len(text))
+		}
+	}
+	if got := b.RecipientsOf(x.ID); len(got) != 1 || got[0].Recipient != good {
+		t.Errorf("got %d recipients, want the one that it named before", len(got))
+	}
+	for _, text := range bad {
+		other, ts := community(t, "self", "CERT-X")
+		x := ts[1]
+		mustAdd(t, other, x.NextManifest(func(m *protocol.Manifest) {
+			m.Nodes = slices.Clone(m.Nodes)
+			m.Nodes[0].Recipient = text
+			m.Operators = []protocol.Operator{{Name: "anna", Recipient: good}, {Name: "ben", Recipient: text}}
+		}))
+		if got := other.RecipientsOf(x.ID); len(got) != 0 {
+			t.Errorf("%.20q of %d characters in a manifest: a node's recipient", text, len(text))
+		}
+		if got := other.Operators(x.ID); len(got) != 1 != (text == hardware) {
+			t.Errorf("%.20q of %d characters in a manifest: %d operators", text, len(text), len(got))
+		}
+	}
 }
 
 func TestOperators(t *testing.T) {
@@ -104,11 +144,11 @@ func TestOperators(t *testing.T) {
 		t.Errorf("%d operators of a team that names none", len(got))
 	}
 	named := func(m *protocol.Manifest) {
-		m.Operators = []protocol.Operator{{Name: "ben", Recipient: "age1pq1ben"}, {Name: "anna", Recipient: "age1pq1anna"}}
+		m.Operators = []protocol.Operator{{Name: "ben", Recipient: recipientText("ben")}, {Name: "anna", Recipient: recipientText("anna")}}
 	}
 	rival := x.Fork()
 	mustAdd(t, b, x.NextManifest(named))
-	if got := b.Operators(x.ID); len(got) != 2 || got[0].Name != "anna" || got[1].Recipient != "age1pq1ben" {
+	if got := b.Operators(x.ID); len(got) != 2 || got[0].Name != "anna" || got[1].Recipient != recipientText("ben") {
 		t.Errorf("got %v", got)
 	}
 	mustAdd(t, b, rival.NextManifest(nil))
