@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -279,9 +280,17 @@ func TestFullStore(t *testing.T) {
 	}
 	sent := map[protocol.Hash]string{}
 	send := func(n, size int) {
+		t.Helper()
+		args := []string{"send", "--to", agreed, "--json"}
 		for i := range n {
-			file := w.document(fmt.Sprintf("full-%d-%d.md", len(sent), i), "AMBER", fmt.Sprintf("Document %d", len(sent)), "word", size+i)
-			sent[w.sends("a", file, agreed)] = file
+			args = append(args, w.document(fmt.Sprintf("full-%d-%d.md", len(sent), i), "AMBER", fmt.Sprintf("Document %d", len(sent)+i), "word", size+i))
+		}
+		for line := range strings.Lines(string(w.run("a", args...))) {
+			var s control.Sent
+			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID == nil {
+				t.Fatalf("sent: %s", line)
+			}
+			sent[*s.ID] = filepath.Base(s.File)
 		}
 	}
 	full := func(home string) {
@@ -293,18 +302,24 @@ func TestFullStore(t *testing.T) {
 	}
 	arrives := func() {
 		t.Helper()
-		for id, file := range sent {
+		for id := range sent {
 			w.gets("b", id)
-			if got := w.run("b", "show", id.String(), "--body"); !bytes.Equal(got, w.contents(file)) {
-				t.Errorf("%s came out changed", file)
-			}
 			w.receipt("a", id, "b", "stored")
 		}
 		seen := 0
 		w.ask("b", func(c *control.Client) error {
 			return c.Inbox(context.Background(), control.Query{}, func(m control.Message) error {
-				if _, ok := sent[m.ID]; ok {
-					seen++
+				file, ok := sent[m.ID]
+				if !ok {
+					return nil
+				}
+				seen++
+				var b bytes.Buffer
+				if err := c.Body(context.Background(), m.ID, &b); err != nil {
+					return err
+				}
+				if !bytes.Equal(b.Bytes(), w.contents(file)) {
+					t.Errorf("%s came out changed", file)
 				}
 				return nil
 			})

@@ -25,7 +25,7 @@ import (
 //
 //	ENTENTE_KILLS=60 ENTENTE_SEED=1 go test ./cmd/entente -run KillNineSealed -timeout 1h
 func TestKillNineSealed(t *testing.T) {
-	rounds, dice := killing(t, 6)
+	rounds, dice := killing(t, 5)
 	w := newLeague(t)
 	w.found("a")
 	w.found("b")
