@@ -27,7 +27,7 @@ const (
 // refers to. It raises First of their feeds; Next and Head stay, so a feed goes on where it ended. It works in steps, and may
 // be ended between two.
 func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
-	sum, err := s.prune(ctx, before, protocol.Hash{})
+	sum, err := s.prune(ctx, before, protocol.Hash{}, protocol.TeamID{})
 	if err == nil {
 		err = s.pruneStaged()
 	}
@@ -37,26 +37,27 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (Pruned, error) {
 	return sum, nil
 }
 
-// PruneTag is Prune for the feeds of one channel. A message of this node that is in other channels, too, stays there.
-func (s *Store) PruneTag(ctx context.Context, tag protocol.Hash, before time.Time) (Pruned, error) {
+// PruneTag is Prune for the feeds of one channel. A message of this node that is in other channels, too, stays there. Messages
+// of the author spare stay; zero: of none.
+func (s *Store) PruneTag(ctx context.Context, tag protocol.Hash, spare protocol.TeamID, before time.Time) (Pruned, error) {
 	if tag.IsZero() {
 		return Pruned{}, errors.New("pruning: no channel given")
 	}
-	sum, err := s.prune(ctx, before, tag)
+	sum, err := s.prune(ctx, before, tag, spare)
 	if err != nil {
 		return sum, fmt.Errorf("pruning a channel: %w", err)
 	}
 	return sum, nil
 }
 
-func (s *Store) prune(ctx context.Context, before time.Time, tag protocol.Hash) (Pruned, error) {
+func (s *Store) prune(ctx context.Context, before time.Time, tag protocol.Hash, spare protocol.TeamID) (Pruned, error) {
 	var sum Pruned
 	limit := uint64(max(before.UnixMilli(), 0))
 	for seek := []byte{kMessage}; seek != nil; {
 		if err := ctx.Err(); err != nil {
 			return sum, err
 		}
-		n, bytes, next, err := s.pruneSome(limit, seek, tag)
+		n, bytes, next, err := s.pruneSome(limit, seek, tag, spare)
 		sum.Messages, sum.Bytes = sum.Messages+n, sum.Bytes+bytes
 		if err != nil {
 			return sum, err
@@ -78,7 +79,7 @@ type victim struct {
 }
 
 // pruneSome removes the first messages from seek on. next is nil when there are no more.
-func (s *Store) pruneSome(limit uint64, seek []byte, tag protocol.Hash) (n, bytes uint64, next []byte, err error) {
+func (s *Store) pruneSome(limit uint64, seek []byte, tag protocol.Hash, spare protocol.TeamID) (n, bytes uint64, next []byte, err error) {
 	s.indexMu.Lock()
 	defer s.indexMu.Unlock()
 	err = s.update(func(t *tx) error {
@@ -110,7 +111,7 @@ func (s *Store) pruneSome(limit uint64, seek []byte, tag protocol.Hash) (n, byte
 				return false, nil
 			}
 			st, err := t.statement(&rec)
-			if err != nil {
+			if err != nil || !spare.IsZero() && st.Author == spare {
 				return true, nil
 			}
 			victims = append(victims, victim{pl: pl, rec: &rec, st: st})

@@ -238,7 +238,7 @@ func TestPruneTagMoves(t *testing.T) {
 	ck.t = ck.t.Add(time.Hour)
 	late := own(de.entry(de.statement("late", "x")))
 	mustAccept(t, s, late...)
-	sum, err := s.PruneTag(t.Context(), de.ch.Tag(), ck.t)
+	sum, err := s.PruneTag(t.Context(), de.ch.Tag(), protocol.TeamID{}, ck.t)
 	if err != nil || sum.Messages != 1 {
 		t.Errorf("got %+v, %v, want one message", sum, err)
 	}
@@ -259,7 +259,7 @@ func TestPruneTagMoves(t *testing.T) {
 		}
 	}
 	mustClean(t, s, me.lookup)
-	if _, err := s.PruneTag(t.Context(), de.ch.Tag(), ck.t.Add(time.Hour)); err != nil {
+	if _, err := s.PruneTag(t.Context(), de.ch.Tag(), protocol.TeamID{}, ck.t.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	keys.drop(de.ch.Tag())
@@ -279,7 +279,7 @@ func TestPruneTagMoves(t *testing.T) {
 	if got := s.Stats(); got.Messages != 0 || got.Parcels != 0 || got.Bytes != 0 {
 		t.Errorf("got %+v, want nothing", got)
 	}
-	if _, err := s.PruneTag(t.Context(), protocol.Hash{}, ck.t); err == nil {
+	if _, err := s.PruneTag(t.Context(), protocol.Hash{}, protocol.TeamID{}, ck.t); err == nil {
 		t.Error("without a tag: got no error")
 	}
 }
@@ -296,7 +296,7 @@ func TestPruneLinks(t *testing.T) {
 	ck.t = ck.t.Add(time.Hour)
 	fresh := back(b.entries(2)...)
 	mustAccept(t, s, fresh...)
-	if _, err := s.PruneTag(t.Context(), b.ch.Tag(), ck.t); err != nil {
+	if _, err := s.PruneTag(t.Context(), b.ch.Tag(), protocol.TeamID{}, ck.t); err != nil {
 		t.Fatal(err)
 	}
 	x, _, err := s.Extent(b.feed)

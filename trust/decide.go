@@ -162,7 +162,7 @@ func (s State) refuses(a Action) string {
 }
 
 // judgeControl judges what programs read: word of receipts and of agreements. It passes while a team is in trouble, because
-// what ends or restricts a relation must get through. It is shown to nobody.
+// what ends or restricts a relation is said to them, too, and handed over when they may have anything again. It is shown to nobody.
 func judgeControl(q Question) (allowed bool, rule string) {
 	switch {
 	case q.Audience != protocol.Direct:
