@@ -56,7 +56,7 @@ var damages = []damage{
 // right or not found; what is lost is a hole, and can be taken in again, once.
 func TestDamage(t *testing.T) {
 	if testing.Short() {
-		t.Skip("opens some sixty damaged stores")
+		t.Skip("opens dozens of damaged stores")
 	}
 	smallFiles(t)
 	src := t.TempDir()
@@ -110,8 +110,11 @@ func TestDamage(t *testing.T) {
 	var opened, lost atomic.Int64
 	t.Run("files", func(t *testing.T) {
 		for _, base := range []string{crashed, closed} {
-			for _, file := range someFiles(t, base) {
-				for _, d := range damages {
+			for i, file := range someFiles(t, base) {
+				for j, d := range damages {
+					if !thorough && (i+j)%2 == 1 {
+						continue // each file and each damage has its turn all the same
+					}
 					t.Run(fmt.Sprintf("%s/%s of %s", d.name, filepath.Base(file), map[string]string{crashed: "a crash", closed: "an end"}[base]), func(t *testing.T) {
 						t.Parallel()
 						s := openDamaged(t, base, file, d)

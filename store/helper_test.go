@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"flag"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -18,6 +20,18 @@ import (
 	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/trust"
 )
+
+// thorough asks for all that tests can try, at several times the time.
+var thorough = os.Getenv("ENTENTE_THOROUGH") != ""
+
+// A check of a property opens a store, so fewer are made than rapid's hundred. The flag -rapid.checks overrides it.
+func init() {
+	if !thorough {
+		if err := flag.Set("rapid.checks", "30"); err != nil {
+			panic(err)
+		}
+	}
+}
 
 // testCipher is XChaCha20-Poly1305 with keys derived from a seed.
 type testCipher struct {

@@ -213,17 +213,3 @@ func (t *tx) tagsOf(pl place, id protocol.Hash) []protocol.Hash {
 	}
 	return tags
 }
-
-// Tags returns the channels that the message of a statement is in: of ours it may be several, of others' it is one.
-func (s *Store) Tags(id protocol.Hash) ([]protocol.Hash, error) {
-	var tags []protocol.Hash
-	err := s.view(func(t *tx) error {
-		pl, err := t.place(id)
-		if err != nil {
-			return err
-		}
-		tags = t.tagsOf(pl, id)
-		return nil
-	})
-	return tags, err
-}

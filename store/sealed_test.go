@@ -122,7 +122,7 @@ func TestSealed(t *testing.T) {
 		if inner, err := s.Envelope(id); err != nil || string(inner) != string(f.ours[0].Inner) {
 			t.Errorf("got an envelope of %d bytes, %v", len(inner), err)
 		}
-		if tags, err := s.Tags(id); err != nil || !slices.Equal(tags, []protocol.Hash{f.toDE.ch.Tag(), f.toPL.ch.Tag()}) {
+		if tags, err := s.channelsOf(id); err != nil || !slices.Equal(tags, []protocol.Hash{f.toDE.ch.Tag(), f.toPL.ch.Tag()}) {
 			t.Errorf("got tags %v, %v", tags, err)
 		}
 		r, size, err := s.OpenBody(id)

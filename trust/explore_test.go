@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -462,7 +463,11 @@ func TestExploreAgreement(t *testing.T) {
 	}
 	x, all := newExplorer(t), 0
 	for _, s := range starts {
-		states := x.explore(s.state, s.steps)
+		steps := s.steps
+		if os.Getenv("ENTENTE_THOROUGH") == "" {
+			steps-- // a third of the states
+		}
+		states := x.explore(s.state, steps)
 		if x.violation != "" {
 			t.Fatalf("%s, after %d states: %s", s.name, states, x.violation)
 		}

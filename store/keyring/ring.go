@@ -352,20 +352,6 @@ func (r *Ring) DropAudience(tag protocol.Hash) error {
 	return nil
 }
 
-// ReviveAudience makes a new data key for an audience that was dropped, as when a team comes back to a room. What was sealed
-// under the old key stays unreadable. An audience that was not dropped stays as it is.
-func (r *Ring) ReviveAudience(tag protocol.Hash) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	if i, found := r.find(tag); found && r.rec.Audiences[i].Key != [32]byte{} {
-		return nil
-	}
-	return r.setAudience(audienceKey{Tag: tag, Key: newKey()})
-}
-
 // setAudience puts a into the record and writes it. Nothing changes on an error. The caller holds the lock.
 func (r *Ring) setAudience(a audienceKey) error {
 	rec := r.rec
