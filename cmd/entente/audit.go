@@ -246,7 +246,7 @@ func verifyLog(ctx context.Context, p *program, c *control.Client) error {
 		for _, q := range r.Problems {
 			o.linef("  %s", plainLine(q))
 		}
-		o.linef("key: %s", plainLine(r.Key))
+		o.linef("key         %s", plainLine(r.Key))
 		if r.Checkpoint != "" {
 			o.linef("checkpoint, for whoever keeps it elsewhere:")
 		}
