@@ -25,9 +25,6 @@ type batch struct {
 // it returns. Calls at the same time share one wait for the disk. After an error other than a refused record it is
 // unknown whether they are there.
 func (l *Log) Append(rs []Record) (first uint64, err error) {
-	if l.private == nil {
-		return 0, ErrReadOnly
-	}
 	if len(rs) == 0 || len(rs) > MaxAppend {
 		return 0, fmt.Errorf("%d records at once: 1 to %d are possible", len(rs), MaxAppend)
 	}

@@ -104,19 +104,6 @@ func TestBreak(t *testing.T) {
 			if _, err := Open(dir, newCipher(1), testKey, testOrigin, testNow); !errors.Is(err, ErrBroken) {
 				t.Fatalf("open: got %v, want %v", err, ErrBroken)
 			}
-			if c.left > 0 {
-				r, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !errors.Is(r.Problem(), ErrBroken) || len(entries(t, r)) != c.left {
-					t.Errorf("read only: got %d records, %v; want %d", len(entries(t, r)), r.Problem(), c.left)
-				}
-				if _, err := r.Verify(); !errors.Is(err, ErrBroken) && !errors.Is(err, ErrTampered) {
-					t.Errorf("verify: got %v, want %v", err, ErrBroken)
-				}
-				r.Close()
-			}
 
 			l, err := openAfterBreak(dir)
 			if err != nil {
@@ -226,15 +213,6 @@ func TestPowerFailsInBreak(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestReadOnlyWithoutRecords(t *testing.T) {
-	noSync(t)
-	dir, _ := brokenLog(t)
-	remove(t, dir, recordsFile)
-	if _, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin); !errors.Is(err, ErrBroken) {
-		t.Errorf("got %v, want %v", err, ErrBroken)
 	}
 }
 

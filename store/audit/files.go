@@ -30,12 +30,10 @@ type folder struct {
 	dir  *os.File // locked
 }
 
-// openFolder opens the directory and locks it: alone to write in it, with others to read.
-func openFolder(path string, write bool) (*folder, error) {
-	if write {
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return nil, err
-		}
+// openFolder opens the directory, made if it is not there, and locks it.
+func openFolder(path string) (*folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -46,11 +44,7 @@ func openFolder(path string, write bool) (*folder, error) {
 		root.Close()
 		return nil, err
 	}
-	how := syscall.LOCK_SH
-	if write {
-		how = syscall.LOCK_EX
-	}
-	if err := syscall.Flock(int(dir.Fd()), how|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		dir.Close()
 		root.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -14,8 +14,8 @@ import (
 
 // Errors that callers tell apart.
 var (
-	// ErrBroken says that the files do not fit the last checkpoint: they were cut, restored or changed. OpenReadOnly shows
-	// what is there; OpenAfterBreak goes on.
+	// ErrBroken says that the files do not fit the last checkpoint: they were cut, restored or changed. OpenAfterBreak goes
+	// on, and the log says so.
 	ErrBroken = errors.New("the disclosure log does not fit its last checkpoint")
 	// ErrTampered says that something is not what the log wrote. In a Fault it is with the record concerned.
 	ErrTampered = errors.New("the disclosure log was changed")
@@ -25,8 +25,6 @@ var (
 	ErrErased = errors.New("the record was erased")
 	// ErrNoRecord says that there is no record of that number.
 	ErrNoRecord = errors.New("no such record")
-	// ErrReadOnly says that the log was opened with OpenReadOnly.
-	ErrReadOnly = errors.New("the disclosure log was opened to read only")
 	// ErrClosed says that the log was closed, or that a write failed so that nobody knows what the disk holds. Open it anew.
 	ErrClosed = errors.New("the disclosure log is closed, or could not be written before")
 )
@@ -58,10 +56,10 @@ type Log struct {
 	records *os.File
 	sealer  sealer
 	public  ed25519.PublicKey
-	private ed25519.PrivateKey // nil: read only
-	base    string             // origin before any break
+	private ed25519.PrivateKey
+	base    string // origin before any break
 	now     func() time.Time
-	problem error
+	problem error // found while opening
 
 	erasing sync.Mutex // one erasure or verification at a time; taken before writing
 	writing sync.Mutex // one writer at a time; taken before mu
@@ -82,7 +80,7 @@ type Log struct {
 // The origin names the log in its checkpoints; it must stay the same. ErrBroken says that the log cannot go on without a
 // person's word: the text says why.
 func Open(dir string, c Cipher, key ed25519.PrivateKey, origin string, now func() time.Time) (*Log, error) {
-	l, err := load(dir, c, key.Public().(ed25519.PublicKey), key, origin, now)
+	l, err := load(dir, c, key, origin, now)
 	if err != nil {
 		return nil, err
 	}
@@ -98,18 +96,13 @@ func Open(dir string, c Cipher, key ed25519.PrivateKey, origin string, now func(
 	return l, nil
 }
 
-// OpenReadOnly opens the log in dir as far as it is readable, and changes nothing. Problem tells what Open would say.
-// Records that were erased just before a crash may still show.
-func OpenReadOnly(dir string, c Cipher, key ed25519.PublicKey, origin string) (*Log, error) {
-	return load(dir, c, key, nil, origin, nil)
-}
-
-// OpenAfterBreak is Open for a person who knows that the log is broken, and why. The files are copied into a directory
+// OpenAfterBreak is Open for a log that may be broken: refusing to start would stop every restricted exchange, so it goes on,
+// and nothing hides the break. The files are copied into a directory
 // broken-N. The log goes on after the last record before the first one that does not fit, with a record of the break; it
 // has the actor, the reason, and the checkpoint that was given up. The origin of checkpoints is then origin/N: towards
 // everyone else this is another log. A log that is not broken is just opened.
 func OpenAfterBreak(dir string, c Cipher, key ed25519.PrivateKey, origin string, now func() time.Time, actor, reason string) (*Log, error) {
-	l, err := load(dir, c, key.Public().(ed25519.PublicKey), key, origin, now)
+	l, err := load(dir, c, key, origin, now)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +120,8 @@ func OpenAfterBreak(dir string, c Cipher, key ed25519.PrivateKey, origin string,
 
 // load opens the files and finds out how many records there are. It makes files that are missing, and changes nothing in
 // those that are there.
-func load(dir string, c Cipher, public ed25519.PublicKey, private ed25519.PrivateKey, origin string, now func() time.Time) (*Log, error) {
+func load(dir string, c Cipher, key ed25519.PrivateKey, origin string, now func() time.Time) (*Log, error) {
+	public := key.Public().(ed25519.PublicKey)
 	if _, err := verifier(origin, public); err != nil {
 		return nil, err
 	}
@@ -135,11 +129,11 @@ func load(dir string, c Cipher, public ed25519.PublicKey, private ed25519.Privat
 	if err != nil {
 		return nil, err
 	}
-	d, err := openFolder(dir, private != nil)
+	d, err := openFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the disclosure log: %w", err)
 	}
-	l := &Log{folder: d, sealer: sealer{cipher: c, sealed: sealed}, public: public, private: private, base: origin, now: now}
+	l := &Log{folder: d, sealer: sealer{cipher: c, sealed: sealed}, public: public, private: key, base: origin, now: now}
 	if err := l.load(); err != nil {
 		l.release()
 		return nil, fmt.Errorf("opening the disclosure log: %w", err)
@@ -152,27 +146,17 @@ func (l *Log) load() error {
 	if err != nil {
 		return err
 	}
-	write := l.private != nil
-	if l.records, err = l.folder.open(recordsFile, write); err != nil {
+	if l.records, err = l.folder.open(recordsFile, true); err != nil {
 		return err
 	}
-	if l.hashes.file, err = l.folder.open(hashesFile, write); err != nil {
+	if l.hashes.file, err = l.folder.open(hashesFile, true); err != nil {
 		return err
-	}
-	if l.records == nil && text != nil {
-		return broken("the file of records is missing")
-	}
-	if l.records == nil {
-		return errors.New("there is none")
 	}
 	count, hashBytes, err := l.lengths()
 	if err != nil {
 		return err
 	}
 	if text == nil && count == 0 && hashBytes == 0 {
-		if !write {
-			return errors.New("there is none")
-		}
 		return l.create()
 	}
 	return l.examine(text, count)
@@ -187,13 +171,10 @@ func (l *Log) lengths() (count uint64, hashBytes int64, err error) {
 	if n := st.Size() / slotSize; n > 0 {
 		count = uint64(n - 1)
 	}
-	if l.hashes.file != nil {
-		if st, err = l.hashes.file.Stat(); err != nil {
-			return 0, 0, err
-		}
-		hashBytes = st.Size()
+	if st, err = l.hashes.file.Stat(); err != nil {
+		return 0, 0, err
 	}
-	return count, hashBytes, nil
+	return count, st.Size(), nil
 }
 
 // readCheckpoint returns nil where there is none.
@@ -236,9 +217,6 @@ func (l *Log) settle() error {
 	return l.writeCheckpoint()
 }
 
-// Problem returns what is wrong with a log that was opened to read only, as Open would; nil if nothing is.
-func (l *Log) Problem() error { return l.problem }
-
 // Size returns the number of records.
 func (l *Log) Size() uint64 {
 	l.mu.RLock()
@@ -270,7 +248,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	var err error
-	if l.private != nil && l.failed == nil && l.last.size != l.size {
+	if l.failed == nil && l.last.size != l.size {
 		err = l.writeCheckpoint()
 	}
 	l.failed = ErrClosed
@@ -292,23 +270,17 @@ func (l *Log) release() error {
 }
 
 // Checkpoint makes the present tree the one that the files are measured by, and returns its signed text. A caller does
-// so every hour; the log does so besides every CheckpointEvery records and when it is closed. Of a log that was opened to
-// read only it is the last one that was written.
+// so every hour; the log does so besides every CheckpointEvery records and when it is closed.
 func (l *Log) Checkpoint() ([]byte, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if l.private != nil {
-		if l.failed != nil {
-			return nil, l.failed
-		}
-		if l.last.size != l.size {
-			if err := l.writeCheckpoint(); err != nil {
-				return nil, fmt.Errorf("writing the checkpoint of the disclosure log: %w", err)
-			}
-		}
+	if l.failed != nil {
+		return nil, l.failed
 	}
-	if l.last == nil {
-		return nil, l.problem
+	if l.last.size != l.size {
+		if err := l.writeCheckpoint(); err != nil {
+			return nil, fmt.Errorf("writing the checkpoint of the disclosure log: %w", err)
+		}
 	}
 	return bytes.Clone(l.last.text), nil
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -161,17 +160,8 @@ func TestLockedWhileOpen(t *testing.T) {
 	if _, err := Open(dir, newCipher(1), testKey, testOrigin, testNow); !errors.Is(err, ErrLocked) {
 		t.Errorf("open twice: got %v, want %v", err, ErrLocked)
 	}
-	if _, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin); !errors.Is(err, ErrLocked) {
-		t.Errorf("read beside a writer: got %v, want %v", err, ErrLocked)
-	}
 	closeLog(t, l)
-	for range 2 {
-		r, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-	}
+	closeLog(t, openLog(t, dir))
 }
 
 func TestClosed(t *testing.T) {
@@ -193,46 +183,6 @@ func TestClosed(t *testing.T) {
 	}
 	if _, err := l.Prove(0); err == nil {
 		t.Error("proved from a closed log")
-	}
-}
-
-func TestReadOnly(t *testing.T) {
-	noSync(t)
-	dir := t.TempDir()
-	if _, err := OpenReadOnly(dir, newCipher(1), testPublic(), testOrigin); err == nil {
-		t.Error("opened a log that is not there")
-	}
-	l := openLog(t, dir)
-	appendAll(t, l, testRecords(0, 9)...)
-	if _, err := l.Checkpoint(); err != nil {
-		t.Fatal(err)
-	}
-	appendAll(t, l, testRecords(9, 12)...)
-	killed := copyDir(t, dir)
-	before := readFile(t, killed, hashesFile)
-
-	r, err := OpenReadOnly(killed, newCipher(1), testPublic(), testOrigin)
-	if err != nil || r.Problem() != nil {
-		t.Fatal(err, r.Problem())
-	}
-	defer r.Close()
-	if got := len(entries(t, r)); got != 12 {
-		t.Errorf("got %d records, want 12", got)
-	}
-	verify(t, r)
-	if _, err := r.Prove(8); err != nil {
-		t.Errorf("prove: %v", err)
-	}
-	if _, err := r.Prove(9); err == nil {
-		t.Error("proved what is in no checkpoint")
-	}
-	_, appendErr := r.Append(testRecords(0, 1))
-	_, eraseErr := r.EraseBefore(testTime, "anna", "test")
-	if !errors.Is(appendErr, ErrReadOnly) || !errors.Is(eraseErr, ErrReadOnly) {
-		t.Errorf("got %v, %v; want %v", appendErr, eraseErr, ErrReadOnly)
-	}
-	if !bytes.Equal(before, readFile(t, killed, hashesFile)) {
-		t.Error("a log that was opened to read only was changed")
 	}
 }
 

@@ -38,17 +38,14 @@ func (l *Log) Prove(index uint64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d", ErrNoRecord, index)
 	}
 	cp := l.checkpoint()
-	if (cp == nil || index >= cp.size) && l.private != nil {
+	if index >= cp.size {
 		if _, err := l.Checkpoint(); err != nil {
 			return nil, err
 		}
 		cp = l.checkpoint()
 	}
-	if cp == nil || index >= cp.size {
+	if index >= cp.size {
 		return nil, fmt.Errorf("record %d is not in a checkpoint yet", index)
-	}
-	if l.problem != nil {
-		return nil, l.problem
 	}
 	slot := make([]byte, slotSize)
 	if err := l.readSlots(slot, index); err != nil {
@@ -188,9 +185,6 @@ func (l *Log) extends(old []byte, size uint64) (*checkpoint, error) {
 func (l *Log) ProveExtends(old []byte) ([]byte, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.last == nil {
-		return nil, l.problem
-	}
 	from, err := l.extends(old, l.last.size)
 	if err != nil {
 		return nil, err

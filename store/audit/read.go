@@ -68,9 +68,6 @@ func (l *Log) Verify() (Report, error) {
 	if v.fault == nil {
 		v.checkErased()
 	}
-	if v.fault == nil {
-		v.fault = l.problem
-	}
 	return v.report, v.fault
 }
 
@@ -95,9 +92,6 @@ func (l *Log) startVerify() (*verification, error) {
 	if l.records == nil {
 		return nil, ErrClosed
 	}
-	if l.last == nil {
-		return nil, l.problem
-	}
 	v.report = Report{Records: l.size, Checkpoint: bytes.Clone(l.last.text)}
 	header := make([]byte, slotSize)
 	if _, err := l.records.ReadAt(header, 0); err != nil {
@@ -117,7 +111,7 @@ func (l *Log) startVerify() (*verification, error) {
 	if err != nil {
 		return nil, err
 	}
-	if have, want := st.Size(), slotAt(l.size); have < want || have != want && l.private != nil && l.failed == nil {
+	if have, want := st.Size(), slotAt(l.size); have < want || have != want && l.failed == nil {
 		return nil, fmt.Errorf("%w: the file of records has %d bytes, not %d", ErrTampered, have, want)
 	}
 	return v, nil
