@@ -13,8 +13,9 @@ import (
 const sweepStep = 1000
 
 // Forget removes what is left of a channel after its key was given up: all that can no longer be read. Extents stay, so that
-// nothing of it is fetched again, and with nothing left it does nothing. A message of this node that is in other channels, too, stays there only if PruneTag moved it
-// before the key went. Forget works in steps; what a crash interrupts goes on when the store is opened.
+// nothing of it is fetched again, and with nothing left it does nothing. A message of this node that is in other channels, too,
+// stays there only if PruneTag moved it before the key went. Forget works in steps; what a crash interrupts goes on when the
+// store is opened.
 func (s *Store) Forget(tag protocol.Hash) error {
 	if tag.IsZero() || tag == communityTag {
 		return errors.New("forgetting a channel: the community's stays")

@@ -166,9 +166,17 @@ func importBundle(ctx context.Context, p *program, c *control.Client, file strin
 	if p.json {
 		err = p.out.object(r)
 	} else {
-		p.out.linef("%s: from %s: %s; %d new", plainLine(file), plainLine(r.Team.Name), bundleText(r), r.New)
+		p.out.linef("%s is from %s: %s", plainLine(file), plainLine(r.Team.Name), bundleText(r))
+		switch {
+		case r.Parcels == 0:
+		case r.New == 0 && r.Waiting == 0 && r.Refused == 0:
+			p.out.linef("all of it was here already")
+		default:
+			p.out.linef("%s taken in", plural(r.New, "message was", "messages were"))
+		}
 		if r.Waiting > 0 {
-			p.out.linef("%s for something else first, such as a signature: import it again then, or let the node fetch it", plural(r.Waiting, "message waits", "messages wait"))
+			p.out.linef("%s not taken in: something else has to come first, such as a signature; import the bundle again then, or let the node fetch them",
+				plural(r.Waiting, "message was", "messages were"))
 		}
 	}
 	if err == nil && r.Refused > 0 {
