@@ -222,8 +222,10 @@ func (n *Node) takeCarried(from protocol.TeamID, env *protocol.Envelope) error {
 // tellAgreements sends the partner what this team signed, unless it was sent before. All of it goes each time that anything is
 // new, so that nothing depends on what became of an earlier word.
 func (n *Node) tellAgreements(ctx context.Context, partner protocol.TeamID) error {
-	n.retelling.Lock()
-	defer n.retelling.Unlock()
+	if err := n.retelling.take(ctx); err != nil {
+		return err
+	}
+	defer n.retelling.leave()
 	note := toldNote(partner)
 	records, digest, err := n.signedByUs(partner)
 	if err != nil {

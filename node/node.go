@@ -86,7 +86,7 @@ type Node struct {
 	pairs      pairWords
 	clock      clockWatch
 	recipients recipientCache
-	retelling  sync.Mutex // held by tellAgreements
+	retelling  turn // held by tellAgreements
 	peers      peerTable
 
 	started   atomic.Bool // Start was called
@@ -116,7 +116,7 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{}),
-		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), unopened: make(chan struct{}, 1), sealedAgain: map[string]sealing{}, closed: newPace(closedBurst, closedRefill),
+		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), retelling: make(turn, 1), unopened: make(chan struct{}, 1), sealedAgain: map[string]sealing{}, closed: newPace(closedBurst, closedRefill),
 		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
 	err = n.openAudit()
@@ -287,3 +287,17 @@ func (b *broadcast) notify() {
 		b.ch = nil
 	}
 }
+
+// A turn is held by one at a time, and also across waiting for the network, as a mutex must not be: who wants it can give up.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) leave() { <-t }
