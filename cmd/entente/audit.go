@@ -7,11 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/user"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/store/audit"
@@ -171,7 +168,7 @@ func auditErase(ctx context.Context, p *program, c *control.Client, id, reason s
 	if err := p.confirm("Erase?", "nothing was erased", yes); err != nil {
 		return err
 	}
-	n, err := c.AuditErase(ctx, id, userName(), reason)
+	n, err := c.AuditErase(ctx, id, p.who(), reason)
 	if err != nil {
 		return err
 	}
@@ -184,18 +181,6 @@ func auditErase(ctx context.Context, p *program, c *control.Client, id, reason s
 
 func errErased(id string) error {
 	return fmt.Errorf("what the disclosure log had about %s is erased", id)
-}
-
-// userName names who runs this program, as the system knows it.
-func userName() string {
-	u, err := user.Current()
-	switch {
-	case err != nil:
-		return fmt.Sprintf("user %d", os.Getuid())
-	case len(u.Username) > audit.MaxActor || !utf8.ValidString(u.Username) || u.Username == "":
-		return "user " + u.Uid
-	}
-	return u.Username
 }
 
 var auditVerifyCmd = command{

@@ -32,5 +32,5 @@
 //
 // What [Log.Append] returned for is on the disk. Only the file of records is synced for it. The hashes of what came after
 // the last checkpoint are made again when the log is opened, and what a crash tore is cut off. Everything else that does
-// not fit is [ErrBroken], and left to a person.
+// not fit is [ErrBroken]. [OpenAfterBreak] goes on after it, with a record that shows the break for good.
 package audit

@@ -77,8 +77,8 @@ type Log struct {
 
 // Open opens the log in dir, made if it is not there, and cuts what a crash tore. Only one process may have it open.
 //
-// The origin names the log in its checkpoints; it must stay the same. ErrBroken says that the log cannot go on without a
-// person's word: the text says why.
+// The origin names the log in its checkpoints; it must stay the same. ErrBroken says that the files do not fit together: the
+// text says why.
 func Open(dir string, c Cipher, key ed25519.PrivateKey, origin string, now func() time.Time) (*Log, error) {
 	l, err := load(dir, c, key, origin, now)
 	if err != nil {
