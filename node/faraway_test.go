@@ -20,6 +20,9 @@ const day = 24 * time.Hour
 // de is away for five weeks. Before and during that time at writes, and at's key is changed; de changes its own key when it is
 // back, finding it due, and everything is there. Then at is away, and so on, until keys were destroyed on both sides.
 func TestAwayForWeeks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 220, []string{"at", "de"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de := w.As("at"), w.As("de")
@@ -180,6 +183,9 @@ func TestCarried(t *testing.T) {
 // What was agreed to be kept for ten days is gone after eleven at the receiver; when the agreement is over and its term too, the
 // key is given up, and not even who has the disk and all keys reads anything.
 func TestRetentionAsAgreed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 224, []string{"at", "de"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de := w.As("at"), w.As("de")

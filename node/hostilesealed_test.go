@@ -91,6 +91,9 @@ func control(f *nodetest.Feed, kind protocol.Kind, change func(st *protocol.Stat
 
 // What mallory pushes to de changes nothing that de or at shows, and leaks nothing to anybody.
 func TestHostilePushes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	zero := protocol.Hash{}
 	for i, c := range []struct {
 		name string

@@ -18,6 +18,9 @@ import (
 // The oracle has teeth: each of these worlds has something broken in it, and the oracle or Check says so. Without these tests
 // nobody would know whether it ever could.
 func TestOracleNotices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	var disguised atomic.Pointer[string]
 	disguise := func(s string) { disguised.Store(&s) }
 	sealSmall := func(_ protocol.TeamID, inner []byte, to []seal.Recipient) ([]byte, error) {

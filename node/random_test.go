@@ -23,6 +23,9 @@ import (
 //
 // ENTENTE_WORLD_RUNS and ENTENTE_WORLD_SEED ask for more of these worlds, beginning with a seed; ENTENTE_WORLD_STEPS for longer ones.
 func TestRandomWorlds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	runs, first, steps := number("ENTENTE_WORLD_RUNS", 3), number("ENTENTE_WORLD_SEED", 1000), number("ENTENTE_WORLD_STEPS", 60)
 	for seed := first; seed < first+runs; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { randomWorld(t, uint64(seed), steps) })
