@@ -66,7 +66,10 @@ func (n *Node) indexSome(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		all = append(all, store.Terms{N: m.N, Terms: n.terms(m)})
+		all = append(all, store.Terms{N: m.N, Terms: n.terms(ctx, m)})
+		if ctx.Err() != nil {
+			return false // what was read of the last one is not all of it
+		}
 		if terms += len(all[len(all)-1].Terms); terms < maxTerms && i < len(ms)-1 {
 			continue
 		}
@@ -83,7 +86,7 @@ func (n *Node) indexSome(ctx context.Context) bool {
 const maxTerms = store.MaxTerms
 
 // terms returns what the message can be found by: its title, its file's name and, if its body is held, what is in it.
-func (n *Node) terms(m *store.Message) []string {
+func (n *Node) terms(ctx context.Context, m *store.Message) []string {
 	seen := map[string]bool{}
 	var out []string
 	add := func(t content.Term) {
@@ -106,8 +109,21 @@ func (n *Node) terms(m *store.Message) []string {
 		body = r
 	}
 	// A document that cannot be read whole, such as one from an author with looser rules, is searchable as far as it goes.
-	_, _ = content.Read(body, m.Statement.Body.Name, add)
+	_, _ = content.Read(&endingReader{ctx, body}, m.Statement.Body.Name, add)
 	return out
+}
+
+// An endingReader ends with its context, so that a large document does not hold up the end of the program.
+type endingReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (e *endingReader) Read(b []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.r.Read(b)
 }
 
 // Search returns the newest messages that contain all words and indicators of the query, newest first.
