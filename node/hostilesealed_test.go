@@ -21,11 +21,10 @@ type plot struct {
 	at, de      *nodetest.Team
 	m           *nodetest.Peer
 	mallory     *nodetest.Team
-	agreed      protocol.Hash   // between at and de
-	secret      protocol.Hash   // of at, for de alone
-	entrusted   protocol.Hash   // of at, for mallory alone
-	shared      protocol.Hash   // RED of at, for anna of de and mel of mallory
-	was         map[string]bool // what de showed before mallory turned
+	agreed      protocol.Hash // between at and de
+	secret      protocol.Hash // of at, for de alone
+	entrusted   protocol.Hash // of at, for mallory alone
+	shared      protocol.Hash // RED of at, for anna of de and mel of mallory
 	mayKeepMore bool
 }
 

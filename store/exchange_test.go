@@ -195,6 +195,7 @@ func TestExchange(t *testing.T) {
 					want := model[m.ID]
 					if want == nil {
 						rt.Fatalf("message %d should be gone", m.N)
+						return false
 					}
 					if m.N != want.n || (m.Held != "") != want.held || m.Tag != want.home || m.Statement.Title != want.title || !m.Complete || !m.Received.Equal(want.received) {
 						rt.Fatalf("got %+v, want %+v", m, want)
