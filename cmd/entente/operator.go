@@ -222,22 +222,28 @@ read, unless --delete-identity is given.`,
 	},
 }
 
+// operatorToChange finds an operator in a manifest, and unlocks the key of the officer who signs the change.
+func operatorToChange(cer *ceremony, m *protocol.Manifest, name, officer string) (int, *protocol.PrivateKey, error) {
+	i := findOperator(m.Operators, name)
+	if i < 0 {
+		return 0, nil, usagef("there is no operator %q: see entente operator list", name)
+	}
+	key, _, err := cer.officer(officer, protocol.ActManifest)
+	return i, key, err
+}
+
 func removeOperator(ctx context.Context, p *program, c *control.Client, name, officer string, destroy bool) error {
 	cer, err := p.ceremony(ctx, c)
 	if err != nil {
 		return err
 	}
 	m := cer.nextManifest()
-	i := findOperator(m.Operators, name)
-	if i < 0 {
-		return usagef("there is no operator %q: see entente operator list", name)
-	}
-	name = m.Operators[i].Name
-	m.Operators = slices.Delete(slices.Clone(m.Operators), i, i+1)
-	key, _, err := cer.officer(officer, protocol.ActManifest)
+	i, key, err := operatorToChange(cer, m, name, officer)
 	if err != nil {
 		return err
 	}
+	name = m.Operators[i].Name
+	m.Operators = slices.Delete(slices.Clone(m.Operators), i, i+1)
 	if err := cer.signManifest(ctx, c, m, key); err != nil {
 		return err
 	}
@@ -280,15 +286,11 @@ func rotateOperator(ctx context.Context, p *program, c *control.Client, name, pa
 		return err
 	}
 	m := cer.nextManifest()
-	i := findOperator(m.Operators, name)
-	if i < 0 {
-		return usagef("there is no operator %q: see entente operator list", name)
-	}
-	name = m.Operators[i].Name
-	key, _, err := cer.officer(officer, protocol.ActManifest)
+	i, key, err := operatorToChange(cer, m, name, officer)
 	if err != nil {
 		return err
 	}
+	name = m.Operators[i].Name
 	pass, err := p.passphraseOf("operator "+name, passFile, (*program).passphrase)
 	if err != nil {
 		return err

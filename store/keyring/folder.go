@@ -301,3 +301,18 @@ func (f *folder) clean(name string) {
 		}
 	}
 }
+
+// withPublic returns the names, without their suffix, of the public files that begin with a prefix, in order.
+func (f *folder) withPublic(prefix string) ([]string, error) {
+	entries, err := fs.ReadDir(f.root.FS(), ".")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if base, ok := strings.CutSuffix(e.Name(), publicSuffix); ok && strings.HasPrefix(base, prefix) {
+			out = append(out, base)
+		}
+	}
+	return out, nil
+}

@@ -280,16 +280,12 @@ func Operators(dir string) ([]OperatorFile, error) {
 		return nil, err
 	}
 	defer f.close()
-	entries, err := fs.ReadDir(f.root.FS(), ".")
+	bases, err := f.withPublic(operatorFile)
 	if err != nil {
 		return nil, err
 	}
 	var out []OperatorFile
-	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), publicSuffix)
-		if !ok || !strings.HasPrefix(base, operatorFile) {
-			continue
-		}
+	for _, base := range bases {
 		to, err := f.operatorRecipient(base)
 		if err != nil {
 			return nil, err

@@ -229,16 +229,12 @@ func Officers(dir string) ([]Officer, error) {
 		return nil, err
 	}
 	defer f.close()
-	entries, err := fs.ReadDir(f.root.FS(), ".")
+	bases, err := f.withPublic(officerFile)
 	if err != nil {
 		return nil, err
 	}
 	var out []Officer
-	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), publicSuffix)
-		if !ok || !strings.HasPrefix(base, officerFile) {
-			continue
-		}
+	for _, base := range bases {
 		p, err := f.public(base, protocol.UseOfficer)
 		if err != nil {
 			return nil, err
