@@ -113,6 +113,9 @@ func TestRestoredBeforeItsKey(t *testing.T) {
 
 // Both nodes are cut off from power at every moment of a message's way: nothing of it is lost, nothing comes twice.
 func TestCrashesOnTheWay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 222, []string{"at", "de"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de := w.As("at"), w.As("de")
@@ -147,6 +150,9 @@ func TestCrashesOnTheWay(t *testing.T) {
 // at and de never have a line to each other: everything goes by bundles that people carry, in both directions, twice, and changed
 // on the way.
 func TestCarried(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 223, []string{"at", "de"}, func(w *nodetest.World) {
 		at, de := w.As("at"), w.As("de")
 		w.Split([]*nodetest.Team{at}, []*nodetest.Team{de})

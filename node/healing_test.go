@@ -108,6 +108,9 @@ func TestCrash(t *testing.T) {
 // A document of 3 MB is on its way to pl, over a network without gossip's help, when its author's power fails after a third.
 // de has all of it, and gives pl the rest.
 func TestLargeBodyFromAnother(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 7, []string{"at", "de", "pl"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de, pl := w.As("at"), w.As("de"), w.As("pl")

@@ -69,6 +69,7 @@ func (l *loop) run() {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var last time.Time // of onTime
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -78,13 +79,20 @@ func (l *loop) run() {
 		case <-l.inbox.wake:
 			l.readInbox()
 		case <-timer.C:
+		}
+		// Not only when the timer fires: events that come one after the other would put that off for ever.
+		if now := time.Now(); now.Sub(last) >= timeStep && !now.Before(l.nextTime()) {
+			last = now
 			l.onTime()
 		}
 		l.compareNext()
 		l.report()
-		timer.Reset(max(time.Until(l.nextTime()), 10*time.Millisecond))
+		timer.Reset(max(time.Until(l.nextTime()), timeStep))
 	}
 }
+
+// timeStep is the least time between two looks at what is due.
+const timeStep = 10 * time.Millisecond
 
 // step gives an event to the State and does what it asks.
 func (l *loop) step(ev Event) {
