@@ -201,10 +201,10 @@ func (n *Node) readyToSign(ctx context.Context) error {
 	if !n.joined.Load() {
 		return fmt.Errorf("the node is not running")
 	}
-	if own, err := n.ownExtents(); err != nil || len(own) == 0 {
-		return err
-	}
 	if wait := n.startedAt.Add(askFirst).Sub(n.now()); wait > 0 && n.knowsOthers() {
+		if own, err := n.ownExtents(); err != nil || len(own) == 0 {
+			return err
+		}
 		t := time.NewTimer(wait)
 		defer t.Stop()
 		select {
