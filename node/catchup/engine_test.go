@@ -236,3 +236,26 @@ func TestThroughput(t *testing.T) {
 		t.Errorf("%d entries came twice", mine.twice)
 	}
 }
+
+// What is due is looked at though events come without a pause: each of them must not put it off.
+func TestDueWhileEventsCome(t *testing.T) {
+	a := newAuthor(t, "a").write(t, 3)
+	s := newStation(t, newMemory(a).hold(t, a, 1, 3), Options{PokeDelay: time.Millisecond})
+	s.e.Poke(a.feed, s.ID())
+	for end := time.Now().Add(30 * time.Second); ; {
+		left := make(chan int, 1)
+		if !s.e.post(func(l *loop) {
+			l.inbox.mu.Lock()
+			defer l.inbox.mu.Unlock()
+			left <- len(l.pokes) + len(l.inbox.pokes)
+		}) {
+			t.Fatal("the engine ended")
+		}
+		if <-left == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("a poke is still not looked at, after thirty seconds of other events")
+		}
+	}
+}
