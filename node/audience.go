@@ -1,14 +1,12 @@
 package node
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/entente-network/entente/protocol"
-	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/trust"
 )
 
@@ -41,13 +39,17 @@ type Reader struct {
 type target struct {
 	kind      protocol.AudienceKind
 	teams     []trust.Team
-	persons   []namedPerson // of person:…
+	persons   []trust.NamedPerson // of person:…
 	agreement trust.AgreementInfo
 }
 
-type namedPerson struct {
-	team protocol.TeamID
-	name string
+// addressees is the target in the words of package trust.
+func (t target) addressees() trust.Addressees {
+	a := trust.Addressees{Kind: t.kind, Agreement: t.agreement.ID, Persons: t.persons}
+	for _, team := range t.teams {
+		a.Teams = append(a.Teams, team.ID)
+	}
+	return a
 }
 
 const audienceForms = "community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT"
@@ -83,7 +85,7 @@ func (n *Node) target(s string) (target, error) {
 				return t, err
 			}
 			found, _ := n.book.Find(team, n.now())
-			t.persons = append(t.persons, namedPerson{found.ID, strings.TrimSpace(name)})
+			t.persons = append(t.persons, trust.NamedPerson{Team: found.ID, Name: strings.TrimSpace(name)})
 		}
 		return t, nil
 	case "agreement":
@@ -113,61 +115,6 @@ func (n *Node) addTeam(t *target, name string) error {
 		return fmt.Errorf("over %d teams in one message: send it to each group apart", protocol.MaxTeams)
 	}
 	return nil
-}
-
-// audience makes the signed form of a target for the label. RED is for persons: those named, or all operators of the teams,
-// and as, an operator of this team. The answer may be a refusal. n.mu is held for reading.
-func (n *Node) audience(t target, l tlp.Label, as string) (protocol.Audience, trust.Decision) {
-	a := protocol.Audience{Kind: t.kind, Agreement: t.agreement.ID}
-	for _, team := range t.teams {
-		a.Teams = append(a.Teams, team.ID)
-	}
-	slices.SortFunc(a.Teams, func(x, y protocol.TeamID) int { return bytes.Compare(x[:], y[:]) })
-	switch {
-	case t.kind == protocol.Community:
-		return a, trust.Decision{Allowed: true}
-	case l != tlp.Red && len(t.persons) > 0:
-		return a, trust.Decision{Rule: "person-red", Reason: fmt.Sprintf("what is for named persons alone is TLP:RED, and this is TLP:%s", l)}
-	case l != tlp.Red && as != "":
-		return a, trust.Decision{Rule: "person-red", Reason: "only TLP:RED is sealed to persons, whom it would have to be kept from otherwise"}
-	case l != tlp.Red:
-		return a, trust.Decision{Allowed: true}
-	}
-	for _, team := range t.teams {
-		operators := n.book.Operators(team.ID)
-		if len(operators) == 0 {
-			return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("%s names no person to whom TLP:RED can be sealed", team.Name)}
-		}
-		var wanted []string
-		for _, p := range t.persons {
-			if p.team == team.ID {
-				wanted = append(wanted, p.name)
-			}
-		}
-		for _, name := range wanted {
-			if !slices.ContainsFunc(operators, func(o protocol.Operator) bool { return strings.EqualFold(o.Name, name) }) {
-				return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("%s names no operator %.80q", team.Name, name)}
-			}
-		}
-		for _, o := range operators {
-			if len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, o.Name) }) {
-				a.Persons = append(a.Persons, protocol.Person{Team: team.ID, Name: o.Name, Key: protocol.RecipientHash(o.Recipient)})
-			}
-		}
-	}
-	if as != "" {
-		i := slices.IndexFunc(n.book.Operators(n.team), func(o protocol.Operator) bool { return strings.EqualFold(o.Name, as) })
-		if i < 0 {
-			return a, trust.Decision{Rule: "no-operators", Reason: fmt.Sprintf("this team names no operator %.80q", as)}
-		}
-		o := n.book.Operators(n.team)[i]
-		a.Persons = append(a.Persons, protocol.Person{Team: n.team, Name: o.Name, Key: protocol.RecipientHash(o.Recipient)})
-	}
-	slices.SortFunc(a.Persons, protocol.Person.Compare)
-	if len(a.Persons) > protocol.MaxPersons {
-		return a, trust.Decision{Rule: "too-many-persons", Reason: fmt.Sprintf("%d persons: TLP:RED is sealed to at most %d", len(a.Persons), protocol.MaxPersons)}
-	}
-	return a, trust.Decision{Allowed: true}
 }
 
 // personKeys returns the recipients of the persons of an audience, in its order. n.mu is held for reading.

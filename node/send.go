@@ -132,7 +132,7 @@ func (n *Node) refuseSend(d Draft, l tlp.Label, dec trust.Decision) error {
 // the recipients of the persons of RED. With record, decisions on what is stricter than GREEN are logged.
 func (n *Node) address(st *protocol.Statement, to target, as string, expect protocol.Hash, sources []*protocol.Statement, record bool) (*Sent, []string, error) {
 	n.mu.RLock()
-	aud, dec := n.audience(to, st.Label, as)
+	aud, dec := n.book.Address(to.addressees(), st.Label, as)
 	st.Audience = aud
 	sent := &Sent{Label: st.Label, Audience: n.audienceView(n.team, aud), Notes: n.notes(st, to)}
 	var persons []string
@@ -155,7 +155,7 @@ func (n *Node) address(st *protocol.Statement, to target, as string, expect prot
 	}
 	if !dec.Allowed {
 		if record {
-			err = n.record(n.disclosures("compose", protocol.Hash{}, aud.Teams, st.Label, dec)...)
+			err = n.record(n.disclosures(trust.Compose.String(), protocol.Hash{}, aud.Teams, st.Label, dec)...)
 		}
 		return nil, nil, errors.Join(refused(dec), err)
 	}
