@@ -146,7 +146,7 @@ func (n *Node) AddAgreement(ctx context.Context, env *protocol.Envelope) (Agreem
 	if err := n.tellAgreements(ctx, a.Partner); err != nil {
 		n.log.Warn("what was agreed is kept, and was not told to the partner yet", "team", a.Partner.Short(), "err", err)
 	}
-	return n.agreementView(a), n.rejudge(ctx)
+	return n.agreementView(a), n.rejudge()
 }
 
 // takeAgreement keeps a record of an agreement: from a team, which must be a party, or from people of this one.
@@ -161,12 +161,19 @@ func (n *Node) takeAgreement(env *protocol.Envelope, from protocol.TeamID) (of p
 		}
 	}
 	r := n.book.AddAgreement(env, n.now())
-	if r.Err != nil || !r.Added {
+	if r.Err != nil {
 		return r.Of, r.Err
 	}
-	n.afterBookChange()
-	if err := n.st.PutAgreement(r.Envelope); err != nil {
-		return r.Of, fmt.Errorf("%w: %w", errKeeping, err)
+	if r.Added {
+		n.unkept = append(n.unkept, r.Envelope)
+		n.afterBookChange()
+	}
+	// What the disk did not take stays first in line: until it is there nobody is told that it was taken in.
+	for len(n.unkept) > 0 {
+		if err := n.st.PutAgreement(n.unkept[0]); err != nil {
+			return r.Of, fmt.Errorf("%w: %w", errKeeping, err)
+		}
+		n.unkept = n.unkept[1:]
 	}
 	return r.Of, n.st.DeleteAgreements(r.Drop...)
 }
@@ -285,10 +292,13 @@ func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest pro
 	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	var ids [][]byte
-	add := func(e *protocol.Envelope) {
-		id := e.ID()
-		records, ids = append(records, e.Encode()), append(ids, id[:])
+	var parts [][]byte
+	add := func(e *protocol.Envelope, signed bool) {
+		id, s := e.ID(), byte(0)
+		if signed {
+			s = 1
+		}
+		records, parts = append(records, e.Encode()), append(parts, id[:], []byte{s})
 	}
 	for _, a := range n.book.Agreements(n.now()) {
 		if a.Partner != partner {
@@ -301,20 +311,20 @@ func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest pro
 			}
 		}
 		if a.SignedBySelf || len(words) > 0 { // a word goes with what it is about
-			add(a.Envelope)
+			add(a.Envelope, a.SignedBySelf)
 		}
 		for _, s := range words {
-			add(s)
+			add(s, true)
 		}
 	}
 	for _, e := range cutoffs {
 		if c, err := protocol.Decode[protocol.Cutoff](e); err == nil {
 			if f, ok := n.channelsKnown.feeds[c.Feed]; ok && f.channel.Joins(partner) {
-				add(e)
+				add(e, true)
 			}
 		}
 	}
-	return records, protocol.Sum("entente/v1/told", ids...), nil
+	return records, protocol.Sum("entente/v1/told", parts...), nil
 }
 
 func (n *Node) agreementView(a trust.AgreementInfo) AgreementView {

@@ -40,6 +40,8 @@ type Node struct {
 	book *trust.Book // guarded by mu
 	// unsaved are records in book that the disk did not take yet.
 	unsaved []*protocol.Envelope // guarded by mu
+	// unkept are records of agreements in book that the disk did not take yet.
+	unkept []*protocol.Envelope // guarded by mu
 	// admitted says of which team the nodes are that may connect. It is remade on every change of book.
 	admitted map[peer.ID]admission           // guarded by mu
 	states   map[protocol.TeamID]trust.State // guarded by mu; remade with admitted, and every minute
@@ -64,7 +66,6 @@ type Node struct {
 	// auditDoubt says what was wrong with the log at the start; set by Open alone.
 	auditDoubt string
 	events     broadcast // a message was accepted, completed or superseded
-	receipts   broadcast // another team said what became of a message
 	dirty      broadcast // the index has work
 	// caughtAt is when catching up last brought entries, in Unix nanoseconds: the index yields to it.
 	caughtAt atomic.Int64

@@ -226,9 +226,6 @@ func (n *Node) takeReceipts(from protocol.TeamID, rs []protocol.Receipt) error {
 	if unopened {
 		n.sealWaiting()
 	}
-	if len(keep) > 0 {
-		n.receipts.notify()
-	}
 	return nil
 }
 

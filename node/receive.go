@@ -175,7 +175,7 @@ func (n *Node) known(env *protocol.Envelope, p *protocol.Parcel) bool {
 }
 
 // rejudge releases what was held back and may be shown by now: an agreement was signed or resumed, a team verified, a clock set.
-func (n *Node) rejudge(context.Context) error {
+func (n *Node) rejudge() error {
 	n.judging.Lock()
 	defer n.judging.Unlock()
 	n.knowing.RLock()
@@ -227,7 +227,7 @@ func (n *Node) judgeLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := errors.Join(n.noteAllOver(), n.rejudge(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(n.noteAllOver(), n.rejudge()); err != nil && ctx.Err() == nil {
 			n.log.Warn("judging anew what is held back", "err", err)
 		}
 	}
