@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
 )
 
 // roomReasons are the words of the rules of rooms that need no more than themselves.
@@ -293,4 +294,19 @@ func (rs *Rooms) MayVoteCard(room, card protocol.Hash, now time.Time) Decision {
 func ascending(ids []protocol.Hash) []protocol.Hash {
 	slices.SortFunc(ids, func(a, b protocol.Hash) int { return bytes.Compare(a[:], b[:]) })
 	return ids
+}
+
+// Ask is Book.Ask, for every audience: for a room it also says what follows from the room's records.
+func (rs *Rooms) Ask(act Action, l tlp.Label, aud protocol.Audience, peer protocol.TeamID, now time.Time) Question {
+	q := rs.book.Ask(act, l, aud, peer, now)
+	if aud.Kind != protocol.InRoom {
+		return q
+	}
+	i, ok := rs.Room(aud.Room, now)
+	if !ok || i.Charter == nil {
+		return q
+	}
+	q.Room, q.Standing = i.State, i.Standing(peer)
+	q.Ceiling, q.Onward, q.Attribution = i.Charter.Ceiling, i.Charter.Onward, i.Charter.Attribution
+	return q
 }
