@@ -49,7 +49,7 @@ func exampleApprove() *Approve {
 
 func exampleAdopt() *Adopt {
 	return &Adopt{Room: roomID, Charter: charterID, Version: 2, Round: 3, Team: at, Root: Sum("root of at"),
-		Approves: sortedIDs(Sum("one"), Sum("two"), Sum("three")), Issued: testTime}
+		Approves: sortedIDs(Sum("one"), Sum("two"), Sum("three")), Issued: testTime, Voids: sortedIDs(Sum("card 1"), Sum("card 2"))}
 }
 
 func exampleMemberCard() *MemberCard {

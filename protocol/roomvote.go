@@ -53,6 +53,7 @@ type Adopt struct {
 	Root     Hash   `cbor:"6,keyasint"`
 	Approves []Hash `cbor:"7,keyasint"` // the quorum; ascending
 	Issued   uint64 `cbor:"8,keyasint"`
+	Voids    []Hash `cbor:"9,keyasint,omitempty"` // restricting cards for which the steward voted, and which it gives up; ascending
 }
 
 func (*Adopt) recordType() Type { return TypeAdopt }
@@ -65,7 +66,7 @@ func (a *Adopt) check() error {
 	if len(a.Approves) == 0 {
 		return errors.New("no approvals")
 	}
-	return checkAscending("approvals", a.Approves, MaxStewards)
+	return errors.Join(checkAscending("approvals", a.Approves, MaxStewards), checkAscending("voids", a.Voids, MaxVoids))
 }
 
 func checkVote(room, charter Hash, team TeamID, root Hash, version, round, issued uint64) error {

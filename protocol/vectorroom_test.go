@@ -170,6 +170,7 @@ func voteVectors(vs *refused) {
 		}
 		sortedIDs(a.Approves...)
 	})
+	adopt("voids-unsorted", "P-144", "void cards in the wrong order", func(a *Adopt) { a.Voids = []Hash{a.Voids[1], a.Voids[0]} })
 	adopt("issued-late", "P-18", "issued after the year 9999", func(a *Adopt) { a.Issued = MaxTime + 1 })
 }
 

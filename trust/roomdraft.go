@@ -15,7 +15,7 @@ const VouchLife = 180 * 24 * time.Hour
 // A Draft is what an officer of my team would sign next. One without a record is a record of others to be signed with them:
 // RoomEnvelope returns it by ID.
 type Draft struct {
-	Kind   string // sign, accept, approve, adopt, vote
+	Kind   string // sign, accept, approve, adopt, give-up (adopt, and void our own cards), vote
 	ID     protocol.Hash
 	Record protocol.Record
 	Clerk  bool // nothing is left to decide: a node's owner may let it be signed at once
@@ -98,8 +98,10 @@ func quorumIDs(by map[protocol.TeamID]protocol.Hash, q int) []protocol.Hash {
 	return ascending(ids)[:min(len(ids), q)]
 }
 
-// DraftAdopt drafts my team's adoption of a charter that a quorum approved.
-func (rs *Rooms) DraftAdopt(room, charter protocol.Hash, now time.Time) (*protocol.Adopt, Decision) {
+// DraftAdopt drafts my team's adoption of a charter that a quorum approved. That needs no decision of a person, unless it gives
+// up cards: restrictions for which my team voted, and which the charter does not have. Where some stewards adopted a charter and
+// others voted for such a card, neither may get a quorum otherwise. The card can be voted for again under the new charter.
+func (rs *Rooms) DraftAdopt(room, charter protocol.Hash, now time.Time, giveUp ...protocol.Hash) (*protocol.Adopt, Decision) {
 	r, v, rule := rs.open(room, now)
 	if rule != "" {
 		return nil, roomDecision(rule)
@@ -108,13 +110,14 @@ func (rs *Rooms) DraftAdopt(room, charter protocol.Hash, now time.Time) (*protoc
 	if !ok {
 		return nil, roomDecision("no-proposal")
 	}
-	round, rule := r.adoption(v, n)
+	voids := ascending(slices.Clone(giveUp))
+	round, rule := r.adoption(v, n, voids)
 	if rule != "" {
 		return nil, roomDecision(rule)
 	}
 	root, _ := rs.rootOf(rs.self())
 	return &protocol.Adopt{Room: room, Charter: charter, Version: n.Version, Round: round, Team: rs.self(), Root: root,
-		Approves: quorumIDs(v.approved[voteKey{round, charter}], v.quorum), Issued: uint64(now.Unix())}, roomDecision("")
+		Approves: quorumIDs(v.approved[voteKey{round, charter}], v.quorum), Issued: uint64(now.Unix()), Voids: voids}, roomDecision("")
 }
 
 // DraftCharter drafts the next version: the present terms, everybody where they stand now, and what edit changes. Former
@@ -359,6 +362,12 @@ func (rs *Rooms) Drafts(room protocol.Hash, now time.Time) []Draft {
 		if p.Kind == "charter" {
 			if a, d := rs.DraftAdopt(room, p.ID, now); d.Allowed {
 				out = append(out, Draft{Kind: "adopt", ID: p.ID, Record: a, Clerk: true, Why: "a quorum approved the charter"})
+			} else if d.Rule == "card-lost" && len(p.Votes) >= p.Needed {
+				n, _ := r.proposal(p.ID)
+				if a, d := rs.DraftAdopt(room, p.ID, now, r.lost(r.head(), n.Charter)...); d.Allowed {
+					out = append(out, Draft{Kind: "give-up", ID: p.ID, Record: a, Why: "a quorum approved the charter, which undoes a " +
+						"restriction for which our team voted: if that gets no quorum, adopt the charter and vote for it again then"})
+				}
 			}
 		}
 		if !p.MineVote {

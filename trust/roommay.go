@@ -32,7 +32,7 @@ var roomReasons = map[string]string{
 	"vote-approvals":     "too few stewards have approved it in one round yet",
 	"charter-unfit":      "the charter gives a member what no card gave it: vote for cards first, or draft it anew",
 	"charter-unaccepted": "a new steward has not accepted the charter yet",
-	"card-lost":          "the charter would undo a restriction for which our team voted, and does not say so: draft it anew, or let it name the card as void",
+	"card-lost":          "the charter would undo a restriction for which our team voted: let the others vote for the card, draft the charter anew, or adopt it and give the card up",
 	"card-locked":        "our team has adopted the next charter, and votes for no card under this one: where it is urgent, hold the member",
 	"card-stale":         "the card follows one that was overtaken: draft it anew",
 	"card-unfounded":     "the card is not founded as the charter asks: sponsors, the team's acceptance of this charter, or its term",
@@ -121,8 +121,9 @@ func (r *roomAt) approval(v *roomVersion, n charterFact) (round, pol uint64, rul
 	return round, pol, ""
 }
 
-// adoption returns in which round my team would adopt the charter, or the rule by which it may not.
-func (r *roomAt) adoption(v *roomVersion, n charterFact) (round uint64, rule string) {
+// adoption returns in which round my team would adopt the charter, giving up the cards in voids, or the rule by which it may
+// not.
+func (r *roomAt) adoption(v *roomVersion, n charterFact, voids []protocol.Hash) (round uint64, rule string) {
 	if !v.IsSteward(r.self) {
 		return 0, "not-steward"
 	}
@@ -132,7 +133,7 @@ func (r *roomAt) adoption(v *roomVersion, n charterFact) (round uint64, rule str
 	if len(r.unaccepted(v, n)) > 0 {
 		return 0, "charter-unaccepted"
 	}
-	if r.loses(v, n.Charter) != nil {
+	if r.loses(v, n.Charter, voids) != nil {
 		return 0, "card-lost"
 	}
 	p := positionOf(r.ballots(v, r.self))
@@ -148,15 +149,23 @@ func (r *roomAt) adoption(v *roomVersion, n charterFact) (round uint64, rule str
 	return 0, rule
 }
 
-// loses returns a card of my team's that the charter would lose.
-func (r *roomAt) loses(v *roomVersion, next *protocol.Charter) *roomCard {
+// loses returns a card of my team's that the charter would lose and that is not given up.
+func (r *roomAt) loses(v *roomVersion, next *protocol.Charter, voids []protocol.Hash) *roomCard {
 	var mine []*roomCard
 	for _, c := range v.cards {
-		if _, ok := c.votes[r.self]; ok {
+		if _, ok := c.votes[r.self]; ok && !slices.Contains(voids, c.id) {
 			mine = append(mine, c)
 		}
 	}
 	return losesCard(next, mine, func(c *roomCard) bool { return v.lines[c.Subject].overtaken(c) })
+}
+
+// lost returns the cards of my team's that the charter would lose.
+func (r *roomAt) lost(v *roomVersion, next *protocol.Charter) (ids []protocol.Hash) {
+	for c := r.loses(v, next, nil); c != nil; c = r.loses(v, next, ids) {
+		ids = append(ids, c.id)
+	}
+	return ids
 }
 
 // cardVote returns the rule by which my team may not vote for the card now; "" if it may.

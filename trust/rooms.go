@@ -117,6 +117,11 @@ func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 		r.Err = fmt.Errorf("room %s: %w", r.Room.Short(), err)
 		return r
 	}
+	return rs.take(rm, n, r)
+}
+
+// take takes in what was verified, or merges it with what is known.
+func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 	old := rm.records[r.ID]
 	switch {
 	case old != nil && !old.gains(n):
