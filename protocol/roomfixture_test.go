@@ -71,7 +71,7 @@ func exampleHold() *Hold {
 
 func exampleVouch() *Vouch {
 	return &Vouch{Room: roomID, Applicant: fr, Team: at, Root: Sum("root of at"), Text: "We visited them.", KnownSince: testTime - 86400, Issued: testTime,
-		Expires: testTime + 90*86400}
+		Expires: testTime + 90*86400, Charter: charterID}
 }
 
 func exampleEpoch() *Epoch {

@@ -89,14 +89,15 @@ type Vouch struct {
 	KnownSince uint64 `cbor:"6,keyasint,omitempty"` // Unix seconds
 	Issued     uint64 `cbor:"7,keyasint"`
 	Expires    uint64 `cbor:"8,keyasint"` // at most MaxVouchLife after Issued
+	Charter    Hash   `cbor:"9,keyasint"` // under which the applicant is to be admitted
 }
 
 func (*Vouch) recordType() Type { return TypeVouch }
 func (*Vouch) slot() []byte     { return nil }
 
 func (v *Vouch) check() error {
-	if v.Room.IsZero() || v.Applicant.IsZero() || v.Team.IsZero() || v.Root.IsZero() || v.Applicant == v.Team {
-		return errors.New("room, sponsor, root record or another team is missing")
+	if v.Room.IsZero() || v.Charter.IsZero() || v.Applicant.IsZero() || v.Team.IsZero() || v.Root.IsZero() || v.Applicant == v.Team {
+		return errors.New("room, charter, sponsor, root record or another team is missing")
 	}
 	return errors.Join(checkLife(v.Issued, v.Expires, MaxVouchLife), checkText("text", v.Text), checkTimes(v.KnownSince))
 }

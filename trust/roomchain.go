@@ -241,6 +241,21 @@ func (f *roomFacts) accepted(t protocol.TeamID, charter protocol.Hash, depth int
 	return false
 }
 
+// spent reports whether the vouch already brought the team in, before the card or with it.
+func (v *roomVersion) spent(before *roomCard, vouch protocol.Hash) bool {
+	for before != nil {
+		if slices.Contains(before.Vouches, vouch) {
+			return true
+		}
+		i := slices.IndexFunc(v.cards, func(c *roomCard) bool { return c.id == before.Prev })
+		if i < 0 {
+			return false
+		}
+		before = v.cards[i]
+	}
+	return false
+}
+
 // needed returns how many stewards have to vote for a card: a quorum, and one more over objections. The subject has no vote,
 // so of three stewards the two others decide; of two none does.
 func (v *roomVersion) needed(c *protocol.MemberCard) int {
@@ -296,7 +311,7 @@ func (f *roomFacts) unfounded(v *roomVersion, after place, c *protocol.MemberCar
 	sponsors := map[protocol.TeamID]bool{}
 	for _, id := range c.Vouches {
 		w, ok := f.vouches[id]
-		if !ok || w.rec.Applicant != c.Subject || w.depth < 0 || c.Issued < w.rec.Issued || c.Issued >= w.rec.Expires {
+		if !ok || w.rec.Applicant != c.Subject || w.rec.Charter != v.id || v.spent(after.card, id) || w.depth < 0 || c.Issued < w.rec.Issued || c.Issued >= w.rec.Expires {
 			continue
 		}
 		if l := v.lines[w.rec.Team]; l != nil && slices.ContainsFunc(l.places(), func(p place) bool {

@@ -209,7 +209,7 @@ func (rs *Rooms) DraftVouch(room protocol.Hash, team protocol.TeamID, text strin
 	}
 	root, _ := rs.rootOf(rs.self())
 	return &protocol.Vouch{Room: room, Applicant: team, Team: rs.self(), Root: root, Text: text, Issued: uint64(now.Unix()),
-		Expires: uint64(now.Add(VouchLife).Unix())}, roomDecision("")
+		Expires: uint64(now.Add(VouchLife).Unix()), Charter: v.id}, roomDecision("")
 }
 
 // DraftObjection drafts my team's objection to the admission of a team, or that it takes it back.

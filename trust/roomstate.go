@@ -183,7 +183,7 @@ func (r *roomAt) members(v *roomVersion) []RoomMember {
 	}
 	for _, w := range r.vouches {
 		t := w.rec.Applicant
-		if !seen[t] && w.depth >= 0 && r.now.Unix() < int64(w.rec.Expires) && r.sponsors(v, w) {
+		if !seen[t] && w.rec.Charter == v.id && w.depth >= 0 && r.now.Unix() < int64(w.rec.Expires) && r.sponsors(v, w) {
 			seen[t] = true
 			out = append(out, RoomMember{Team: t, Status: StandingProposed, Why: "proposed: sponsors, its acceptance and the stewards' votes decide"})
 		}
@@ -424,7 +424,11 @@ func (r *roomAt) application(v *roomVersion, t protocol.TeamID) Proposal {
 func (r *roomAt) admission(v *roomVersion, t protocol.TeamID) (sponsors []fact[protocol.Vouch], accept fact[protocol.Accept], opened uint64) {
 	best := map[protocol.TeamID]fact[protocol.Vouch]{}
 	for _, w := range r.vouches {
-		if w.rec.Applicant != t || w.depth < 0 || r.now.Unix() >= int64(w.rec.Expires) || !r.sponsors(v, w) {
+		var tip *roomCard
+		if l := v.lines[t]; l != nil {
+			tip = l.tip().card
+		}
+		if w.rec.Applicant != t || w.rec.Charter != v.id || v.spent(tip, w.id) || w.depth < 0 || r.now.Unix() >= int64(w.rec.Expires) || !r.sponsors(v, w) {
 			continue
 		}
 		if r.member(v, w.rec.Team, v.lines[w.rec.Team]).Status != StandingMember {

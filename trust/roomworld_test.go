@@ -26,6 +26,7 @@ type roomWorld struct {
 	pool    []pooled
 	blessed map[protocol.TeamID]bool // teams that an honest steward let in
 	salt    byte
+	got     map[[2]int]bool // what was delivered to whom
 }
 
 type fataler interface {
@@ -66,7 +67,7 @@ func fakeBook(self protocol.TeamID, teams []protocol.TeamID) *Book {
 
 func newRoomWorld(t fataler, stewards, members, outsiders, traitors int) *roomWorld {
 	t.Helper()
-	w := &roomWorld{t: t, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}}
+	w := &roomWorld{t: t, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}, got: map[[2]int]bool{}}
 	for i := range stewards + members + outsiders {
 		w.teams = append(w.teams, roomTeam(i))
 	}
@@ -120,6 +121,10 @@ func (w *roomWorld) cosign(e *protocol.Envelope, by ...protocol.TeamID) protocol
 // deliver gives the team a record, as AddRoomRecord does after it verified it.
 func (w *roomWorld) deliver(i, record int) RoomResult {
 	w.t.Helper()
+	if w.got[[2]int{i, record}] {
+		return RoomResult{}
+	}
+	w.got[[2]int{i, record}] = true
 	rs, p := w.ledgers[i], w.pool[record]
 	e := *p.env
 	for _, id := range p.by {
@@ -235,6 +240,59 @@ func (w *roomWorld) act(t *rapid.T) {
 		if l, d := rs.DraftLeave(w.room, "", w.now); d.Allowed && rapid.IntRange(0, 3).Draw(t, "leave") == 0 {
 			w.put(l, me)
 		}
+	}
+}
+
+// meet brings the honest together, who all know all and sign what waits for them about one proposal.
+func (w *roomWorld) meet(t *rapid.T) {
+	h := w.honest()
+	for _, i := range h {
+		for r := range w.pool {
+			w.deliver(i, r)
+		}
+	}
+	info, _ := w.ledgers[h[0]].Room(w.room, w.now)
+	if len(info.Proposals) == 0 {
+		return
+	}
+	about := rapid.SampledFrom(info.Proposals).Draw(t, "about").ID
+	for range rapid.IntRange(1, 3).Draw(t, "times") {
+		from := len(w.pool)
+		for _, i := range h {
+			for _, d := range w.ledgers[i].Drafts(w.room, w.now) {
+				if d.ID == about || d.Kind == "accept" {
+					w.sign(i, d)
+				}
+			}
+			for r := from; r < len(w.pool); r++ {
+				w.deliver(i, r)
+			}
+		}
+		for _, i := range h {
+			for r := from; r < len(w.pool); r++ {
+				w.deliver(i, r)
+			}
+		}
+	}
+}
+
+// sponsor lets members vouch for a team, and the team accept.
+func (w *roomWorld) sponsor(t *rapid.T) {
+	other := rapid.SampledFrom(w.teams).Draw(t, "applicant")
+	if w.traitor[other] {
+		return
+	}
+	for _, i := range w.honest() {
+		if v, d := w.ledgers[i].DraftVouch(w.room, other, "", w.now); d.Allowed {
+			w.put(v, w.teams[i])
+		}
+	}
+	i := slices.Index(w.teams, other)
+	for r := range w.pool {
+		w.deliver(i, r)
+	}
+	if a, d := w.ledgers[i].DraftAccept(w.room, w.now); d.Allowed {
+		w.put(a, other)
 	}
 }
 
@@ -419,7 +477,11 @@ func TestRoomWorlds(t *testing.T) {
 		stewards := rapid.IntRange(2, 7).Draw(t, "stewards")
 		w := newRoomWorld(t, stewards, 2, 2, protocol.Faults(stewards))
 		for range rapid.IntRange(5, 60).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 13).Draw(t, "step") {
+			case 10, 11, 12:
+				w.meet(t)
+			case 13:
+				w.sponsor(t)
 			case 0, 1, 2, 3:
 				w.act(t)
 			case 4:
