@@ -274,11 +274,18 @@ func (c *MemberCard) check() error {
 	if c.Until <= c.Issued {
 		return errors.New("a term that is over when it begins")
 	}
-	if len(c.Cuts) > MaxNodes || c.Status == MemberFull && len(c.Cuts) > 0 {
-		return fmt.Errorf("%d cuts: at most %d, and none for a member", len(c.Cuts), MaxNodes)
+	if c.Status == MemberFull && len(c.Cuts) > 0 {
+		return errors.New("a member that is cut off")
 	}
-	for i, h := range c.Cuts {
-		if h.Feed.IsZero() || h.First < 1 || h.First > h.Seq || h.Hash.IsZero() || i > 0 && bytes.Compare(c.Cuts[i-1].Feed[:], h.Feed[:]) >= 0 {
+	return checkCuts(c.Cuts)
+}
+
+func checkCuts(cuts []Head) error {
+	if len(cuts) > MaxNodes {
+		return fmt.Errorf("%d cuts: at most %d", len(cuts), MaxNodes)
+	}
+	for i, h := range cuts {
+		if h.Feed.IsZero() || h.First < 1 || h.First > h.Seq || h.Hash.IsZero() || i > 0 && bytes.Compare(cuts[i-1].Feed[:], h.Feed[:]) >= 0 {
 			return errors.New("cuts are incomplete or not ascending by feed")
 		}
 		if err := checkCounters(h.Seq); err != nil {
@@ -318,6 +325,7 @@ type Leave struct {
 	Root   Hash   `cbor:"3,keyasint"`
 	Reason string `cbor:"4,keyasint,omitempty"`
 	Issued uint64 `cbor:"5,keyasint"`
+	Cuts   []Head `cbor:"6,keyasint,omitempty"` // how far what its nodes said in the room stands; ascending by feed
 }
 
 func (*Leave) recordType() Type { return TypeLeave }
@@ -327,7 +335,7 @@ func (l *Leave) check() error {
 	if l.Room.IsZero() || l.Team.IsZero() || l.Root.IsZero() {
 		return errors.New("room, team or root record is missing")
 	}
-	return errors.Join(checkIssued(l.Issued), checkText("reason", l.Reason))
+	return errors.Join(checkIssued(l.Issued), checkText("reason", l.Reason), checkCuts(l.Cuts))
 }
 
 // A Refound is a member's word that it goes on in a new room, which replaces one that is frozen or has lost its quorum. In the

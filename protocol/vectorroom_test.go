@@ -247,6 +247,7 @@ func memberVectors(vs *refused) {
 	leave := roomRecord[*Leave]("leave")
 	vs.add("leave-issued-0", "P-145", "never issued", edit(leave, func(l *Leave) { l.Issued = 0 }))
 	vs.add("leave-reason", "P-16", "a reason with an escape character", edit(leave, func(l *Leave) { l.Reason = "\x1b" }))
+	vs.add("leave-cut-empty", "P-153", "a cut after nothing", edit(leave, func(l *Leave) { l.Cuts = []Head{{Feed: Sum("x"), Hash: Sum("y")}} }))
 	refound := roomRecord[*Refound]("refound")
 	vs.add("refound-self", "P-157", "a room that replaces itself", edit(refound, func(r *Refound) { r.New = r.Room }))
 	vs.add("refound-issued-0", "P-145", "never issued", edit(refound, func(r *Refound) { r.Issued = 0 }))

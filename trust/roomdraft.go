@@ -259,8 +259,9 @@ func (rs *Rooms) DraftHold(room protocol.Hash, team protocol.TeamID, reason stri
 		Issued: at}, roomDecision("")
 }
 
-// DraftLeave drafts my team's word that it is out. It is possible in every state of a room.
-func (rs *Rooms) DraftLeave(room protocol.Hash, reason string, now time.Time) (*protocol.Leave, Decision) {
+// DraftLeave drafts my team's word that it is out. It is possible in every state of a room. cuts say how far the feeds of my
+// team's nodes in the room stand: what comes later than the leave, and is within them, is still taken in.
+func (rs *Rooms) DraftLeave(room protocol.Hash, reason string, cuts []protocol.Head, now time.Time) (*protocol.Leave, Decision) {
 	r := rs.at(room, now)
 	switch {
 	case r == nil || len(r.charters) == 0:
@@ -275,7 +276,7 @@ func (rs *Rooms) DraftLeave(room protocol.Hash, reason string, now time.Time) (*
 	root, _ := rs.rootOf(rs.self())
 	// Not before it joined, by whatever clock.
 	at := max(uint64(now.Unix()), r.head().lines[rs.self()].joined())
-	return &protocol.Leave{Room: room, Team: rs.self(), Root: root, Reason: reason, Issued: at}, roomDecision("")
+	return &protocol.Leave{Room: room, Team: rs.self(), Root: root, Reason: reason, Issued: at, Cuts: cuts}, roomDecision("")
 }
 
 func (l *line) joined() uint64 {

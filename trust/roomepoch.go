@@ -422,10 +422,20 @@ func (rs *Rooms) AcceptMessage(st *protocol.Statement, feed protocol.FeedID, seq
 		return roomDecision("")
 	case m.Status == StandingHeld:
 		return roomDecision("author-held")
-	case slices.ContainsFunc(m.Cuts, func(h protocol.Head) bool { return h.Feed == feed && seq <= h.Seq }):
+	case slices.ContainsFunc(r.cuts(st.Author, m), func(h protocol.Head) bool { return h.Feed == feed && seq <= h.Seq }):
 		return roomDecision("")
 	case m.Status == StandingSuspended:
 		return roomDecision("author-suspended")
 	}
 	return roomDecision("author-out")
+}
+
+// cuts returns how far the feeds of a team that is out stand: by what put it out, or under the last version that knew it.
+func (r *roomAt) cuts(t protocol.TeamID, m RoomMember) []protocol.Head {
+	for i := len(r.versions) - 1; i >= 0 && m.Status == StandingNone; i-- {
+		if l := r.versions[i].lines[t]; l.status() != 0 {
+			m = r.member(r.versions[i], t, l)
+		}
+	}
+	return m.Cuts
 }

@@ -191,7 +191,7 @@ func TestRoomLife(t *testing.T) {
 	c.want(e, StandingNone)
 
 	// One leaves. It comes back only as others come in.
-	l, dec := c.ledgers[d].DraftLeave(c.room, "our task is done", c.now)
+	l, dec := c.ledgers[d].DraftLeave(c.room, "our task is done", nil, c.now)
 	allowed(t, dec)
 	c.tell(d.Sign(l))
 	c.want(d, StandingLeft)

@@ -214,6 +214,7 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 	case p.status == protocol.MemberRemoved:
 		m.Status, m.Why = StandingRemoved, "the stewards removed it"+reason
 	case left != nil:
+		m.Cuts = left.Cuts
 		m.Status, m.Why = StandingLeft, fmt.Sprintf("it left on %s", unixTime(left.Issued).Format(time.DateOnly))
 	case !r.hasAccepted(t, p):
 		m.Status, m.Why = StandingProposed, "it has not accepted the charter yet"

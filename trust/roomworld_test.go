@@ -237,7 +237,7 @@ func (w *roomWorld) act(t *rapid.T) {
 			w.put(o, me)
 		}
 	case 11:
-		if l, d := rs.DraftLeave(w.room, "", w.now); d.Allowed && rapid.IntRange(0, 3).Draw(t, "leave") == 0 {
+		if l, d := rs.DraftLeave(w.room, "", nil, w.now); d.Allowed && rapid.IntRange(0, 3).Draw(t, "leave") == 0 {
 			w.put(l, me)
 		}
 	}
