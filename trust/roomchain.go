@@ -44,6 +44,7 @@ type roomFacts struct {
 type roomChain struct {
 	versions []*roomVersion // the first one first; none while it is being founded
 	unsigned []protocol.TeamID
+	bound    map[protocol.TeamID]bool // who accepted a version that counts, or founded the room, or founded it anew
 	rivals   []protocol.Hash // of the last version: charters that both follow it; the room is frozen
 }
 
@@ -106,7 +107,32 @@ func (f *roomFacts) chain() *roomChain {
 			}
 		}
 	}
+	c.bound = f.binds(c)
 	return c
+}
+
+// binds returns who bound itself to the room: as a founding steward, by its word on a version that counts, or on founding the
+// room anew.
+func (f *roomFacts) binds(c *roomChain) map[protocol.TeamID]bool {
+	out := map[protocol.TeamID]bool{}
+	for _, s := range c.versions[0].Stewards {
+		out[s] = true
+	}
+	ids := map[protocol.Hash]bool{}
+	for _, v := range c.versions {
+		ids[v.id] = true
+	}
+	for _, a := range f.accepts {
+		if a.depth >= 0 && ids[a.rec.Charter] {
+			out[a.rec.Team] = true
+		}
+	}
+	for _, r := range f.refounds {
+		if r.depth >= 0 && r.rec.New == f.room && r.rec.Room == c.versions[0].Replaces {
+			out[r.rec.Team] = true
+		}
+	}
+	return out
 }
 
 // pin returns from which root record on officers of the team sign under the charter.

@@ -59,6 +59,9 @@ func (rs *Rooms) open(room protocol.Hash, now time.Time) (*roomAt, *roomVersion,
 
 // standingOf returns where a team stands.
 func (r *roomAt) standingOf(v *roomVersion, t protocol.TeamID) Standing {
+	if l := v.lines[t]; l.status() != 0 {
+		return r.member(v, t, l).Status
+	}
 	for _, m := range r.members(v) {
 		if m.Team == t {
 			return m.Status

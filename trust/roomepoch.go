@@ -412,10 +412,8 @@ func (rs *Rooms) AcceptMessage(st *protocol.Statement, feed protocol.FeedID, seq
 	}
 	v := r.head()
 	m := RoomMember{}
-	for _, o := range r.members(v) {
-		if o.Team == st.Author {
-			m = o
-		}
+	if l := v.lines[st.Author]; l.status() != 0 {
+		m = r.member(v, st.Author, l)
 	}
 	switch {
 	case m.Status == StandingMember:

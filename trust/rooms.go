@@ -27,8 +27,9 @@ var ErrNoRoom = errors.New("no such room")
 // Everything that it says of a room follows from the set of records, those of the teams in the Book, and now; not from their
 // order.
 type Rooms struct {
-	book  *Book
-	rooms map[protocol.Hash]*room
+	book       *Book
+	rooms      map[protocol.Hash]*room
+	generation uint64 // counts what was taken in
 }
 
 // A room is what is kept of one.
@@ -37,6 +38,14 @@ type room struct {
 	records map[protocol.Hash]*roomRecord
 	epochs  map[protocol.Hash]*epoch
 	heard   map[protocol.TeamID]time.Time
+	drawn   *drawn // nil: not yet
+}
+
+// drawn is what follows from records and root logs alone, kept until there are others.
+type drawn struct {
+	rooms, book uint64
+	facts       *roomFacts
+	chain       *roomChain
 }
 
 // A roomRecord is one that officers signed.
@@ -134,6 +143,7 @@ func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 		return r
 	}
 	rm.records[r.ID], rs.rooms[r.Room] = n, rm
+	rs.generation++
 	r.Added, r.Envelope = true, n.env
 	return r
 }
@@ -541,8 +551,11 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 	if rm == nil {
 		return nil
 	}
-	f := rs.facts(rm)
-	return &roomAt{roomFacts: f, roomChain: f.chain(), now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
+	if d := rm.drawn; d == nil || d.rooms != rs.generation || d.book != rs.book.generation {
+		f := rs.facts(rm)
+		rm.drawn = &drawn{rs.generation, rs.book.generation, f, f.chain()}
+	}
+	return &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
 }
 
 // Room returns what is known of a room at the time now.
@@ -630,6 +643,7 @@ func (rs *Rooms) ForgetRoom(id protocol.Hash) (ids []protocol.Hash) {
 		ids = append(ids, e.ID())
 	}
 	delete(rs.rooms, id)
+	rs.generation++
 	return ids
 }
 

@@ -216,7 +216,7 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 	case left != nil:
 		m.Cuts = left.Cuts
 		m.Status, m.Why = StandingLeft, fmt.Sprintf("it left on %s", unixTime(left.Issued).Format(time.DateOnly))
-	case !r.hasAccepted(t, p):
+	case !r.bound[t]:
 		m.Status, m.Why = StandingProposed, "it has not accepted the charter yet"
 	case p.status == protocol.MemberSuspended:
 		m.Status, m.Why = StandingSuspended, "the stewards suspended it"+reason
@@ -227,22 +227,6 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 		m.Why = fmt.Sprintf("%s holds it until %s", r.call(hold.Team), m.Until.Format(time.DateOnly))
 	}
 	return m
-}
-
-// hasAccepted reports whether the team bound itself to the room: as a founding steward, in the admission that brought it in,
-// by its word on a version that counts, or on founding the room anew.
-func (r *roomAt) hasAccepted(t protocol.TeamID, p place) bool {
-	if r.versions[0].IsSteward(t) || p.card != nil && !p.card.Accept.IsZero() {
-		return true
-	}
-	for _, a := range r.accepts {
-		if a.rec.Team == t && a.depth >= 0 && slices.ContainsFunc(r.versions, func(v *roomVersion) bool { return v.id == a.rec.Charter }) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(r.refounds, func(f fact[protocol.Refound]) bool {
-		return f.rec.Team == t && f.depth >= 0 && f.rec.New == r.room && f.rec.Room == r.versions[0].Replaces
-	})
 }
 
 // leaveOf returns the team's word that it is out, if it is newer than its last acceptance.

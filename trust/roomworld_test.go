@@ -474,56 +474,104 @@ func public(i RoomInfo) RoomInfo {
 func TestRoomWorlds(t *testing.T) {
 	decided, admitted := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		stewards := rapid.IntRange(2, 7).Draw(t, "stewards")
-		w := newRoomWorld(t, stewards, 2, 2, protocol.Faults(stewards))
-		for range rapid.IntRange(5, 60).Draw(t, "steps") {
-			switch rapid.IntRange(0, 13).Draw(t, "step") {
-			case 10, 11, 12:
-				w.meet(t)
-			case 13:
-				w.sponsor(t)
-			case 0, 1, 2, 3:
-				w.act(t)
-			case 4:
-				w.cheat(t)
-			case 5, 6, 7:
-				i := rapid.SampledFrom(w.honest()).Draw(t, "to")
-				for range rapid.IntRange(1, 8).Draw(t, "records") {
-					w.deliver(i, rapid.IntRange(0, len(w.pool)-1).Draw(t, "record"))
-				}
-				w.check(i)
-			case 8:
-				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 72).Draw(t, "hours")) * time.Hour)
-			case 9:
-				i := rapid.SampledFrom(w.honest()).Draw(t, "heals")
-				for r := range w.pool {
-					w.deliver(i, r)
-				}
-				w.check(i)
-			}
-		}
-		w.deliverAll()
-		h := w.honest()
-		first, _ := w.ledgers[h[0]].Room(w.room, w.now)
-		for _, i := range h {
-			w.check(i)
-			if info, _ := w.ledgers[i].Room(w.room, w.now); !reflect.DeepEqual(public(info), public(first)) {
-				t.Fatalf("with the same records, two see the room differently (I-44):\n%+v\n%+v", public(first), public(info))
-			}
-		}
-		if first.Version > 1 {
+		w, end := runRoomWorld(t, t)
+		if end.Version > 1 {
 			decided++
 		}
-		for _, m := range first.Members {
+		for _, m := range end.Members {
 			if m.Status == StandingMember && m.Since.After(now) {
 				admitted++
 			}
 		}
-		w.backdate(first)
+		w.backdate(end)
 	})
 	t.Logf("%d worlds with a later charter, %d teams admitted", decided, admitted)
 	if decided == 0 {
 		t.Error("no world gets beyond its first charter")
+	}
+}
+
+// runRoomWorld lets a world run, and returns it with what all saw in the end. What is wrong goes to f.
+func runRoomWorld(t *rapid.T, f fataler) (*roomWorld, RoomInfo) {
+	stewards := rapid.IntRange(2, 7).Draw(t, "stewards")
+	w := newRoomWorld(f, stewards, 2, 2, protocol.Faults(stewards))
+	for range rapid.IntRange(5, 60).Draw(t, "steps") {
+		switch rapid.IntRange(0, 13).Draw(t, "step") {
+		case 0, 1, 2, 3:
+			w.act(t)
+		case 4:
+			w.cheat(t)
+		case 5, 6, 7:
+			i := rapid.SampledFrom(w.honest()).Draw(t, "to")
+			for range rapid.IntRange(1, 8).Draw(t, "records") {
+				w.deliver(i, rapid.IntRange(0, len(w.pool)-1).Draw(t, "record"))
+			}
+			w.check(i)
+		case 8:
+			w.now = w.now.Add(time.Duration(rapid.IntRange(1, 72).Draw(t, "hours")) * time.Hour)
+		case 9:
+			i := rapid.SampledFrom(w.honest()).Draw(t, "heals")
+			for r := range w.pool {
+				w.deliver(i, r)
+			}
+			w.check(i)
+		case 10, 11, 12:
+			w.meet(t)
+		case 13:
+			w.sponsor(t)
+		}
+	}
+	w.deliverAll()
+	h := w.honest()
+	first, _ := w.ledgers[h[0]].Room(w.room, w.now)
+	for _, i := range h {
+		w.check(i)
+		if info, _ := w.ledgers[i].Room(w.room, w.now); !reflect.DeepEqual(public(info), public(first)) {
+			f.Fatalf("with the same records, two see the room differently (I-44):\n%+v\n%+v", public(first), public(info))
+		}
+	}
+	return w, first
+}
+
+// A catcher notes what is wrong in a world, and ends it.
+type catcher struct{ caught string }
+
+func (c *catcher) Helper() {}
+func (c *catcher) Fatalf(format string, args ...any) {
+	c.caught = fmt.Sprintf(format, args...)
+	panic(c)
+}
+
+// Rooms that look as good as ours. Each must be caught.
+func TestRoomWorldsCatchMutants(t *testing.T) {
+	mutants := map[string]func(){
+		"a majority decides": func() { testOnlyQuorum = func(n int) int { return n/2 + 1 } },
+		"a minority decides": func() { testOnlyQuorum = func(n int) int { return max(1, n/3) } },
+		"nothing guards what was certified": func() { testOnlyLoses = func() bool { return false } },
+	}
+	for name, mutate := range mutants {
+		t.Run(name, func(t *testing.T) {
+			defer func() { testOnlyQuorum, testOnlyLoses = nil, nil }()
+			mutate()
+			var c catcher
+			for range 20 {
+				rapid.Check(t, func(t *rapid.T) {
+					defer func() {
+						if p := recover(); p != nil && p != any(&c) {
+							panic(p)
+						}
+					}()
+					if c.caught == "" {
+						runRoomWorld(t, &c)
+					}
+				})
+				if c.caught != "" {
+					t.Logf("%.200s", c.caught)
+					return
+				}
+			}
+			t.Fatal("not caught")
+		})
 	}
 }
 
