@@ -45,7 +45,7 @@ type roomChain struct {
 	versions []*roomVersion // the first one first; none while it is being founded
 	unsigned []protocol.TeamID
 	bound    map[protocol.TeamID]bool // who accepted a version that counts, or founded the room, or founded it anew
-	rivals   []protocol.Hash // of the last version: charters that both follow it; the room is frozen
+	rivals   []protocol.Hash          // of the last version: charters that both follow it; the room is frozen
 }
 
 func (c *roomChain) head() *roomVersion {

@@ -133,7 +133,9 @@ func TestAskRoom(t *testing.T) {
 	a, b, e := c.teams[0], c.teams[1], c.teams[4]
 	c.found(4, func(n *protocol.Charter) { n.Ceiling = tlp.Amber })
 	aud := protocol.Audience{Kind: protocol.InRoom, Room: c.room, Charter: c.room, Epoch: c.room}
-	ask := func(act Action, l tlp.Label, peer protocol.TeamID) Question { return c.ledgers[a].Ask(act, l, aud, peer, c.now) }
+	ask := func(act Action, l tlp.Label, peer protocol.TeamID) Question {
+		return c.ledgers[a].Ask(act, l, aud, peer, c.now)
+	}
 	refusedBy(t, Decide(ask(Compose, tlp.Amber, b.ID)), "room-founding")
 	c.signAll(c.teams[1:4]...)
 	allowed(t, Decide(ask(Compose, tlp.Amber, b.ID)))

@@ -545,8 +545,8 @@ func (c *catcher) Fatalf(format string, args ...any) {
 // Rooms that look as good as ours. Each must be caught.
 func TestRoomWorldsCatchMutants(t *testing.T) {
 	mutants := map[string]func(){
-		"a majority decides": func() { testOnlyQuorum = func(n int) int { return n/2 + 1 } },
-		"a minority decides": func() { testOnlyQuorum = func(n int) int { return max(1, n/3) } },
+		"a majority decides":                func() { testOnlyQuorum = func(n int) int { return n/2 + 1 } },
+		"a minority decides":                func() { testOnlyQuorum = func(n int) int { return max(1, n/3) } },
 		"nothing guards what was certified": func() { testOnlyLoses = func() bool { return false } },
 	}
 	for name, mutate := range mutants {
