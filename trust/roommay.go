@@ -48,6 +48,7 @@ var roomReasons = map[string]string{
 	"author-out":         "the author is no member of the room any more, and what it said then is not within what the stewards let stand",
 	"room-ceiling":       "the label is too strict for the room",
 	"not-fresh":          "this node has not heard from enough members of late: let it catch up first, or who is out might still read",
+	"from-the-future":    "it is dated ahead of our clock: a term that begins later also ends later",
 	"grant-node":         "the node is none that may read in the room now",
 	"grant-history":      "the charter does not give members what was said before they joined",
 }
@@ -85,16 +86,23 @@ func (v *roomVersion) rounds() uint64 {
 }
 
 // approval returns in which round my team would approve the charter, and the round of the approvals that lift its lock, or the
-// rule by which it may not. It goes where most votes for the charter are; far ahead only if more did than may cheat.
+// rule by which it may not. It goes where most votes for the charter are; far ahead only if more did than may cheat. While its
+// own approval stands it waits for the others, unless one of them is in a later round: who all went on at once would never meet.
 func (r *roomAt) approval(v *roomVersion, n charterFact) (round, pol uint64, rule string) {
 	if !v.IsSteward(r.self) {
 		return 0, 0, "not-steward"
 	}
-	if r.unfit(v, n.Charter) != "" {
+	switch {
+	case r.unfit(v, n.Charter) != "":
 		return 0, 0, "charter-unfit"
+	case r.ahead(n.Issued):
+		return 0, 0, "from-the-future"
 	}
 	p := positionOf(r.ballots(v, r.self))
 	start := max(p.round, 1)
+	if _, mine := v.approved[voteKey{start, n.id}][r.self]; mine && !v.approvedAfter(start, n.id) {
+		return 0, 0, "vote-given"
+	}
 	best := -1
 	for at := start; at <= min(max(v.rounds(), start)+1, protocol.MaxRound); at++ {
 		here := v.approvals(at, n.id)
@@ -119,6 +127,16 @@ func (r *roomAt) approval(v *roomVersion, n charterFact) (round, pol uint64, rul
 		return 0, 0, rule
 	}
 	return round, pol, ""
+}
+
+// approvedAfter reports whether anybody approved the charter in a later round.
+func (v *roomVersion) approvedAfter(round uint64, charter protocol.Hash) bool {
+	for k := range v.approved {
+		if k.charter == charter && k.round > round {
+			return true
+		}
+	}
+	return false
 }
 
 // adoption returns in which round my team would adopt the charter, giving up the cards in voids, or the rule by which it may
@@ -184,6 +202,8 @@ func (r *roomAt) cardVote(v *roomVersion, c *protocol.MemberCard) (rule string) 
 		return "card-stale"
 	case r.unfounded(v, l.tip(), c) != "":
 		return "card-unfounded"
+	case r.ahead(c.Issued):
+		return "from-the-future"
 	}
 	if c.Opened != 0 {
 		if rule := r.admissionVote(v, c); rule != "" {
@@ -226,6 +246,11 @@ func (r *roomAt) admissionVote(v *roomVersion, c *protocol.MemberCard) (rule str
 		}
 	}
 	return ""
+}
+
+// ahead reports whether a time of issue is so far ahead that a term which begins then would be longer than the charter permits.
+func (r *roomAt) ahead(issued uint64) bool {
+	return unixTime(issued).After(r.now.Add(protocol.MaxClockAhead))
 }
 
 // deciding returns the rule by which nothing is decided in the room now; "" if it is.

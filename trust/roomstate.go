@@ -349,7 +349,7 @@ func (r *roomAt) charterProposal(v *roomVersion, n charterFact) Proposal {
 	for _, s := range r.unaccepted(v, n) {
 		p.Missing = append(p.Missing, "the acceptance of "+r.call(s)+", who is to be a steward")
 	}
-	if _, mine := v.approved[voteKey{p.Round, n.id}][r.self]; !mine && v.IsSteward(r.self) {
+	if v.IsSteward(r.self) {
 		_, _, rule := r.approval(v, n)
 		p.MineVote, p.Why = rule == "", roomReasons[rule]
 	}

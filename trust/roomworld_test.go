@@ -484,6 +484,7 @@ func TestRoomWorlds(t *testing.T) {
 			}
 		}
 		w.backdate(end)
+		w.decide()
 	})
 	t.Logf("%d worlds with a later charter, %d teams admitted", decided, admitted)
 	if decided == 0 {
@@ -531,6 +532,57 @@ func runRoomWorld(t *rapid.T, f fataler) (*roomWorld, RoomInfo) {
 		}
 	}
 	return w, first
+}
+
+// decide checks I-21: the honest, who know all, get to a next version by what their ledgers let them do. Who is locked is
+// followed.
+func (w *roomWorld) decide() {
+	w.t.Helper()
+	h := w.honest()
+	before, _ := w.ledgers[h[0]].Room(w.room, w.now)
+	var target protocol.Hash
+	locked := uint64(0)
+	for _, i := range h {
+		r := w.ledgers[i].at(w.room, w.now)
+		if p := positionOf(r.ballots(r.head(), w.teams[i])); r.head().IsSteward(w.teams[i]) && p.lock.round > locked {
+			locked, target = p.lock.round, p.lock.charter
+		}
+	}
+	for _, i := range h {
+		if !target.IsZero() {
+			break
+		}
+		if c, d := w.ledgers[i].DraftCharter(w.room, w.now, func(c *protocol.Charter) { c.Salt = [16]byte{255} }); d.Allowed {
+			if len(c.Stewards) < 2 {
+				return // too many stewards are out for a next version
+			}
+			target = w.put(c, w.teams[i])
+		}
+	}
+	why := ""
+	for range 6 {
+		w.deliverAll()
+		for _, i := range h {
+			if a, d := w.ledgers[i].DraftApprove(w.room, target, w.now); d.Allowed {
+				w.put(a, w.teams[i])
+			} else {
+				why += d.Rule + " "
+			}
+		}
+		w.deliverAll()
+		for _, i := range h {
+			for _, d := range w.ledgers[i].Drafts(w.room, w.now) {
+				if d.ID == target && (d.Kind == "adopt" || d.Kind == "give-up") {
+					w.sign(i, d)
+				}
+			}
+		}
+		w.deliverAll()
+		if after, _ := w.ledgers[h[0]].Room(w.room, w.now); after.Version > before.Version {
+			return
+		}
+	}
+	w.t.Fatalf("the honest cannot decide, though all know all (I-21): %s", why)
 }
 
 // A catcher notes what is wrong in a world, and ends it.
