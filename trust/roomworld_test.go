@@ -540,6 +540,9 @@ func (w *roomWorld) decide() {
 	w.t.Helper()
 	h := w.honest()
 	before, _ := w.ledgers[h[0]].Room(w.room, w.now)
+	if len(slices.DeleteFunc(slices.Clone(before.Stewards), func(t protocol.TeamID) bool { return w.traitor[t] })) < before.Quorum {
+		return // more traitors among the stewards that are left than these may be silent
+	}
 	var target protocol.Hash
 	locked := uint64(0)
 	for _, i := range h {
