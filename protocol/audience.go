@@ -14,6 +14,9 @@ type Audience struct {
 	Teams     []TeamID     `cbor:"2,keyasint,omitempty"` // the teams it is for beside the author's, ascending
 	Persons   []Person     `cbor:"3,keyasint,omitempty"` // of RED, who alone may read it; ascending by team, then name
 	Agreement Hash         `cbor:"4,keyasint,omitzero"`  // under which it is sent
+	Room      Hash         `cbor:"5,keyasint,omitzero"`  // whose members it is for
+	Charter   Hash         `cbor:"6,keyasint,omitzero"`  // of the room, under which it is said
+	Epoch     Hash         `cbor:"7,keyasint,omitzero"`  // whose nodes can read it
 }
 
 // An AudienceKind is a way of naming readers.
@@ -24,9 +27,10 @@ const (
 	Community   AudienceKind = 1 // the teams that each node holds as introduced or verified
 	Direct      AudienceKind = 2 // the named teams, or persons of theirs
 	InAgreement AudienceKind = 3 // the other party of an agreement, or persons of both
+	InRoom      AudienceKind = 4 // the members of a room whose nodes hold the epoch
 )
 
-var audienceNames = map[AudienceKind]string{Community: "community", Direct: "team", InAgreement: "agreement"}
+var audienceNames = map[AudienceKind]string{Community: "community", Direct: "team", InAgreement: "agreement", InRoom: "room"}
 
 // String returns the kind's name in the interface.
 func (k AudienceKind) String() string {
@@ -55,7 +59,16 @@ func (p Person) Compare(q Person) int {
 }
 
 func (a Audience) check() error {
+	inRoom := a.Kind == InRoom
+	if inRoom == a.Room.IsZero() || inRoom == a.Charter.IsZero() || inRoom == a.Epoch.IsZero() {
+		return errors.New("a room is named with its charter and an epoch, or not at all")
+	}
 	switch a.Kind {
+	case InRoom:
+		if len(a.Teams) != 0 || len(a.Persons) != 0 || !a.Agreement.IsZero() {
+			return errors.New("the members of a room are an audience by themselves")
+		}
+		return nil
 	case Community:
 		if len(a.Teams) != 0 || len(a.Persons) != 0 || !a.Agreement.IsZero() {
 			return errors.New("the community is an audience by itself")
@@ -94,12 +107,16 @@ func (a Audience) check() error {
 	return nil
 }
 
-// A Channel is what one feed is for. The zero Channel is the community's. Any other joins two teams, and carries nothing
-// for anybody else; each agreement between them has one of its own, so that its messages end with it.
+// A Channel is what one feed is for. The zero Channel is the community's. A room has one. Any other joins two teams, and
+// carries nothing for anybody else; each agreement between them has one of its own, so that its messages end with it.
 type Channel struct {
 	low, high TeamID
 	agreement Hash
+	room      Hash
 }
+
+// RoomChannel returns the channel of a room. It joins no two teams: who is in it, the room's records say.
+func RoomChannel(room Hash) Channel { return Channel{room: room} }
 
 // Between returns the channel of two teams: that of an agreement, or with the zero Hash the one for what needs none. It is the
 // same for both, and not valid for one team with itself.
@@ -107,7 +124,7 @@ func Between(a, b TeamID, agreement Hash) Channel {
 	if bytes.Compare(a[:], b[:]) > 0 {
 		a, b = b, a
 	}
-	return Channel{a, b, agreement}
+	return Channel{low: a, high: b, agreement: agreement}
 }
 
 // IsCommunity reports whether c is the community's.
@@ -115,6 +132,9 @@ func (c Channel) IsCommunity() bool { return c == Channel{} }
 
 // Agreement returns the agreement that the channel is of; zero if it is of none.
 func (c Channel) Agreement() Hash { return c.agreement }
+
+// Room returns the room that the channel is of; zero if it is of none.
+func (c Channel) Room() Hash { return c.room }
 
 // Joins reports whether the team is one of the two; of the community's channel never.
 func (c Channel) Joins(t TeamID) bool { return !t.IsZero() && (t == c.low || t == c.high) }
@@ -132,6 +152,9 @@ func (c Channel) Carries(author TeamID, a Audience) bool {
 	if a.Kind == Community {
 		return c.IsCommunity()
 	}
+	if a.Kind == InRoom || !c.room.IsZero() {
+		return a.Kind == InRoom && !a.Room.IsZero() && c.room == a.Room
+	}
 	return c.Joins(author) && c.agreement == a.Agreement && slices.Contains(a.Teams, c.Other(author))
 }
 
@@ -139,6 +162,9 @@ func (c Channel) Carries(author TeamID, a Audience) bool {
 func (c Channel) Tag() Hash {
 	if c.IsCommunity() {
 		return Sum("entente/v1/audience", must(Marshal(Audience{Kind: Community})))
+	}
+	if !c.room.IsZero() {
+		return Sum("entente/v1/room", c.room[:])
 	}
 	return Sum("entente/v1/pair", c.low[:], c.high[:], c.agreement[:])
 }

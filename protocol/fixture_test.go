@@ -90,7 +90,7 @@ func examples() []example {
 		{"statement-correction", correction, UseNode, []*PrivateKey{nodeKey}},
 		{"parcel", exampleParcel(st, 1), UseNode, []*PrivateKey{nodeKey}},
 		{"parcel-blob", exampleParcel(correction, 2), UseNode, []*PrivateKey{nodeKey}},
-	}, sealedExamples()...)
+	}, append(sealedExamples(), roomExamples()...)...)
 }
 
 // exampleOf returns the first example of the type.
@@ -202,7 +202,7 @@ var largest = sync.OnceValue(func() []example {
 		{"cutoff", cut, UseOfficer, []*PrivateKey{officerKey}},
 		{"statement", st, UseNode, []*PrivateKey{nodeKey}},
 		{"parcel", exampleParcel(st, MaxCounter), UseNode, []*PrivateKey{nodeKey}},
-	}, largestSealed()...)
+	}, append(largestSealed(), largestRoom()...)...)
 })
 
 // fakeKey returns the public form of a node key that need not sign.

@@ -44,6 +44,21 @@ const (
 	MaxPurposes = 16   // purposes of one agreement
 	MaxKeep     = 3660 // days of retention that an agreement may ask for
 
+	MinStewards      = 2    // stewards of a room
+	MaxStewards      = 16   // stewards of a room: no more than can sign one card
+	MaxMembers       = 512  // members that one charter lists
+	MaxVoids         = 64   // cards that one charter makes void
+	MaxSponsors      = 8    // members that a charter may ask to vouch for another
+	MaxObjections    = 64   // objections that one card overrules
+	MaxObjectionDays = 365  // days for objections that a charter may ask for
+	MaxHoldDays      = 30   // days for which one steward may hold a member
+	MaxCardDays      = 366  // days for which a membership lasts
+	MaxEpochDays     = 30   // days for which an epoch is used
+	MaxFreshHours    = 720  // hours within which a sender must have heard of others
+	MaxEpochNodes    = 1024 // nodes that hold one epoch
+	MaxGrantKey      = 4096 // bytes of a sealed epoch identity
+	MaxRound         = 1000 // rounds of a vote
+
 	// MaxCounter is the greatest sequence number, version or other counter: one that every language holds exactly, and
 	// that can be added to without overflow.
 	MaxCounter = 1<<53 - 1
@@ -61,6 +76,8 @@ const (
 	MaxAttestLife = 3 * 366 * 24 * time.Hour
 	// MaxAgreementLife bounds how long an agreement may be valid.
 	MaxAgreementLife = 3 * 366 * 24 * time.Hour
+	// MaxVouchLife bounds how long a word for an applicant may be valid.
+	MaxVouchLife = 366 * 24 * time.Hour
 	// MaxClockAhead is how far in the future the author's clock may stand before a message waits unseen.
 	MaxClockAhead = 10 * time.Minute
 )

@@ -170,8 +170,11 @@ func (s *Statement) checkMessage() error {
 // checkControl checks a statement that programs read: it goes to one team and carries nothing but what its kind says.
 func (s *Statement) checkControl() error {
 	switch {
+	case s.Audience.Kind == InRoom && s.Kind == KindRecords:
 	case s.Audience.Kind != Direct || len(s.Audience.Teams) != 1 || len(s.Audience.Persons) != 0:
 		return errors.New("receipts and records go to one team")
+	}
+	switch {
 	case s.Label != ControlLabel:
 		return fmt.Errorf("receipts and records are %s", ControlLabel)
 	case s.Title != "" || s.Urgent || !s.Body.isZero() || len(s.Content) != 0 || s.Blob != nil || len(s.Refs) != 0 || len(s.Sources) != 0:
@@ -198,8 +201,10 @@ func (s *Statement) checkControl() error {
 	return nil
 }
 
-// carried are the types of the records that a statement may carry: what is between two teams and spreads to nobody else.
-var carried = []Type{TypeAgreement, TypeAgreementStatus, TypeCutoff}
+// carried are the types of the records that a statement may carry: what is between two teams, or in a room, and spreads to
+// nobody else.
+var carried = []Type{TypeAgreement, TypeAgreementStatus, TypeCutoff, TypeCharter, TypeApprove, TypeAdopt, TypeVouch, TypeAccept,
+	TypeObjection, TypeMemberCard, TypeHold, TypeLeave, TypeRefound, TypeEpoch, TypeGrant}
 
 func checkTitle(s string) error {
 	if len(s) > MaxTitle {
@@ -267,7 +272,7 @@ type Parcel struct {
 	Class Class    `cbor:"6,keyasint"`
 	Body  []byte   `cbor:"7,keyasint"` // an encoded statement envelope, or what it was sealed into
 	Blob  *BlobRef `cbor:"8,keyasint,omitempty"`
-	// Sealed says that Body is an age file of the padded envelope, for the nodes of one team.
+	// Sealed says that Body is an age file of the padded envelope, for the nodes of one team or the epoch of a room.
 	Sealed bool `cbor:"9,keyasint,omitempty"`
 }
 
@@ -367,7 +372,7 @@ func (s *Statement) Outside() *BlobRef {
 func sameBlob(a, b *BlobRef) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
 // Heads is a node's signed word on how far its feeds reach: by it a reader knows that nothing is missing at the end. Each is
-// for one reader or all: the feeds between two teams are told to nobody else.
+// for one reader or all: the feeds between two teams are told to nobody else, and those of a room to its members.
 type Heads struct {
 	Team  TeamID `cbor:"1,keyasint"`
 	Node  KID    `cbor:"2,keyasint"`

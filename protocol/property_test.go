@@ -42,6 +42,30 @@ func newRecord(typ Type) Record {
 		return new(Agreement)
 	case TypeAgreementStatus:
 		return new(AgreementStatus)
+	case TypeCharter:
+		return new(Charter)
+	case TypeApprove:
+		return new(Approve)
+	case TypeAdopt:
+		return new(Adopt)
+	case TypeVouch:
+		return new(Vouch)
+	case TypeAccept:
+		return new(Accept)
+	case TypeObjection:
+		return new(Objection)
+	case TypeMemberCard:
+		return new(MemberCard)
+	case TypeHold:
+		return new(Hold)
+	case TypeLeave:
+		return new(Leave)
+	case TypeRefound:
+		return new(Refound)
+	case TypeEpoch:
+		return new(Epoch)
+	case TypeGrant:
+		return new(Grant)
 	}
 	panic("no record of type " + typ)
 }
@@ -324,6 +348,9 @@ func TestTypesAndUses(t *testing.T) {
 		TypeRoot: {UseRoot, UseSealed}, TypeManifest: {UseOfficer}, TypeCard: {UseOfficer}, TypeAttest: {UseOfficer}, TypeCutoff: {UseOfficer},
 		TypeAddress: {UseNode}, TypeHeads: {UseNode}, TypeParcel: {UseNode}, TypeStatement: {UseNode},
 		TypeRecipient: {UseNode}, TypeAgreement: {UseOfficer}, TypeAgreementStatus: {UseOfficer},
+		TypeCharter: {UseOfficer}, TypeApprove: {UseOfficer}, TypeAdopt: {UseOfficer}, TypeVouch: {UseOfficer}, TypeAccept: {UseOfficer},
+		TypeObjection: {UseOfficer}, TypeMemberCard: {UseOfficer}, TypeHold: {UseOfficer}, TypeLeave: {UseOfficer}, TypeRefound: {UseOfficer},
+		TypeEpoch: {UseNode}, TypeGrant: {UseNode},
 	}
 	if len(Types()) != len(want) {
 		t.Errorf("got %d types, want %d", len(Types()), len(want))

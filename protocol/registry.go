@@ -26,6 +26,19 @@ const (
 	TypeRecipient       Type = "entente/v1/node-recipient"
 	TypeAgreement       Type = "entente/v1/agreement"
 	TypeAgreementStatus Type = "entente/v1/agreement-status"
+
+	TypeCharter    Type = "entente/v1/charter"
+	TypeApprove    Type = "entente/v1/approve"
+	TypeAdopt      Type = "entente/v1/adopt"
+	TypeVouch      Type = "entente/v1/vouch"
+	TypeAccept     Type = "entente/v1/accept"
+	TypeObjection  Type = "entente/v1/objection"
+	TypeMemberCard Type = "entente/v1/member-card"
+	TypeHold       Type = "entente/v1/hold"
+	TypeLeave      Type = "entente/v1/leave"
+	TypeRefound    Type = "entente/v1/refound"
+	TypeEpoch      Type = "entente/v1/epoch"
+	TypeGrant      Type = "entente/v1/grant"
 )
 
 // A Use is what a key was certified for.
@@ -54,6 +67,19 @@ var uses = map[Type][]Use{
 	TypeRecipient:       {UseNode},
 	TypeAgreement:       {UseOfficer},
 	TypeAgreementStatus: {UseOfficer},
+
+	TypeCharter:    {UseOfficer},
+	TypeApprove:    {UseOfficer},
+	TypeAdopt:      {UseOfficer},
+	TypeVouch:      {UseOfficer},
+	TypeAccept:     {UseOfficer},
+	TypeObjection:  {UseOfficer},
+	TypeMemberCard: {UseOfficer},
+	TypeHold:       {UseOfficer},
+	TypeLeave:      {UseOfficer},
+	TypeRefound:    {UseOfficer},
+	TypeEpoch:      {UseNode},
+	TypeGrant:      {UseNode},
 }
 
 // Types returns all registered types, in order.
@@ -130,6 +156,30 @@ func decodeAny(e *Envelope) (Record, error) {
 		return asRecord(Decode[Agreement](e))
 	case TypeAgreementStatus:
 		return asRecord(Decode[AgreementStatus](e))
+	case TypeCharter:
+		return asRecord(Decode[Charter](e))
+	case TypeApprove:
+		return asRecord(Decode[Approve](e))
+	case TypeAdopt:
+		return asRecord(Decode[Adopt](e))
+	case TypeVouch:
+		return asRecord(Decode[Vouch](e))
+	case TypeAccept:
+		return asRecord(Decode[Accept](e))
+	case TypeObjection:
+		return asRecord(Decode[Objection](e))
+	case TypeMemberCard:
+		return asRecord(Decode[MemberCard](e))
+	case TypeHold:
+		return asRecord(Decode[Hold](e))
+	case TypeLeave:
+		return asRecord(Decode[Leave](e))
+	case TypeRefound:
+		return asRecord(Decode[Refound](e))
+	case TypeEpoch:
+		return asRecord(Decode[Epoch](e))
+	case TypeGrant:
+		return asRecord(Decode[Grant](e))
 	}
 	return nil, fmt.Errorf("%w: unknown record type %.60q", ErrMalformed, e.Type)
 }

@@ -126,6 +126,10 @@ func TestSpecNumbers(t *testing.T) {
 		"counter": MaxCounter, "time": MaxTime, "teams of an audience": MaxTeams, "persons of an audience": MaxPersons,
 		"receipts in a statement": MaxReceipts, "records in a statement": MaxCarried, "rule in a receipt": MaxRule, "key of a body": MaxBodyKey,
 		"purposes of an agreement": MaxPurposes, "retention in an agreement": MaxKeep,
+		"stewards of a room": MaxStewards, "members of a room": MaxMembers, "void cards in a charter": MaxVoids, "sponsors": MaxSponsors,
+		"days for objections": MaxObjectionDays, "days of a hold": MaxHoldDays, "days of a membership": MaxCardDays, "days of an epoch": MaxEpochDays,
+		"hours of freshness": MaxFreshHours, "objections on a card": MaxObjections, "rounds of a vote": MaxRound, "nodes of an epoch": MaxEpochNodes,
+		"key of a grant": MaxGrantKey,
 	} {
 		m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(what) + ` \| (\d+)( bytes| days)? \|$`).FindStringSubmatch(text)
 		if m == nil {
@@ -137,7 +141,7 @@ func TestSpecNumbers(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		want time.Duration
-	}{{"180 days", MaxManifestLife}, {"1,098 days", MaxAttestLife}, {"1,098 days", MaxAgreementLife}, {"30 days", MaxAddressLife}} {
+	}{{"180 days", MaxManifestLife}, {"1,098 days", MaxAttestLife}, {"1,098 days", MaxAgreementLife}, {"30 days", MaxAddressLife}, {"366 days", MaxVouchLife}} {
 		what, want := c.what, c.want
 		if days := fmt.Sprintf("%d days", int(want.Hours()/24)); strings.ReplaceAll(what, ",", "") != days || !strings.Contains(strings.Join(strings.Fields(text), " "), what) {
 			t.Errorf("SPEC.md says %s, the code %s", what, days)

@@ -54,7 +54,9 @@ func (v vector) format() []byte {
 		line("key", hex.EncodeToString(must(Marshal(k))))
 	}
 	line("comment", v.comment)
-	if !v.channel.IsCommunity() {
+	if room := v.channel.Room(); !room.IsZero() {
+		line("channel", room.String())
+	} else if !v.channel.IsCommunity() {
 		channel := v.channel.low.String() + " " + v.channel.high.String()
 		if id := v.channel.Agreement(); !id.IsZero() {
 			channel += " " + id.String()
@@ -109,7 +111,9 @@ func parseVector(name string, text []byte) (v vector, err error) {
 					return v, err
 				}
 			}
-			v.channel = Between(ids[0], ids[1], ids[2])
+			if v.channel = Between(ids[0], ids[1], ids[2]); ids[1].IsZero() {
+				v.channel = RoomChannel(ids[0])
+			}
 		case "inner":
 			if v.inner, err = hex.DecodeString(value); err != nil {
 				return v, err

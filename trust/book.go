@@ -49,6 +49,7 @@ type Book struct {
 	refused    map[protocol.Hash]bool              // agreements that were; at most maxRefused
 	seen       map[protocol.Hash]time.Time         // when root records that were new were first seen
 	unkept     []OwnAct                            // of seen, what Act was not given
+	generation uint64                              // counts what was taken in; whatever follows from it alone can be kept until then
 }
 
 // A team is all that is known of one team.
@@ -206,6 +207,7 @@ func (b *Book) addAll(es []*protocol.Envelope, now time.Time, load bool) []Resul
 }
 
 func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
+	b.generation++
 	switch e.Type {
 	case protocol.TypeRoot:
 		return b.addRoot(e, now, load)

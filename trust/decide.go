@@ -51,6 +51,11 @@ type Question struct {
 	Content   bool            // View: of the content itself, which of RED is for persons; without it, of all but the content
 	Person    bool            // View of content: the person who asks is one whom the audience names
 	Reach     Reach           // Export: who would see it
+
+	Room        RoomState            // of the audience's room, whose ceiling and onward sharing are Ceiling and Onward
+	Standing    Standing             // of Peer in that room
+	Attribution protocol.Attribution // of that room's charter
+	Origin      protocol.Attribution // Export: to whom the result attributes what it tells
 }
 
 // A Reach is how far an export goes. The zero Reach is refused.
@@ -109,14 +114,14 @@ func judge(q Question) (allowed bool, rule string) {
 		return false, "unknown-action"
 	case !q.Label.Valid():
 		return false, "no-label"
-	case q.Audience != protocol.Community && q.Audience != protocol.Direct && q.Audience != protocol.InAgreement:
+	case q.Audience < protocol.Community || q.Audience > protocol.InRoom:
 		return false, "unknown-audience"
 	case q.Control:
 		return judgeControl(q)
 	case q.Audience == protocol.Community && q.Label > communityCeiling:
 		return false, "community-ceiling"
 	}
-	if !q.Self {
+	if !q.Self && !q.vouched() {
 		if rule := q.Peer.refuses(q.Action); rule != "" {
 			return false, rule
 		}
@@ -137,8 +142,15 @@ func judge(q Question) (allowed bool, rule string) {
 		return true, "community"
 	case q.Audience == protocol.InAgreement:
 		return true, "agreement"
+	case q.Audience == protocol.InRoom:
+		return true, "room"
 	}
 	return true, "named-team"
+}
+
+// vouched reports whether Peer is nobody that people here know, but in the room by the word of its sponsors and stewards.
+func (q Question) vouched() bool {
+	return q.Audience == protocol.InRoom && q.Peer == Unknown && q.Standing > StandingProposed && q.Standing <= StandingRemoved
 }
 
 // refuses returns the rule by which a peer in this state is refused; "" if it is not. The trouble of a team that is stale or
@@ -165,7 +177,7 @@ func (s State) refuses(a Action) string {
 // what ends or restricts a relation is said to them, too, and handed over when they may have anything again. It is shown to nobody.
 func judgeControl(q Question) (allowed bool, rule string) {
 	switch {
-	case q.Audience != protocol.Direct:
+	case q.Audience != protocol.Direct && q.Audience != protocol.InRoom:
 		return false, "control-audience"
 	case q.Label > protocol.ControlLabel:
 		return false, "control-label"
@@ -173,7 +185,7 @@ func judgeControl(q Question) (allowed bool, rule string) {
 		return false, "control-hidden"
 	case !q.Self && (q.Peer == Blocked):
 		return false, "peer-blocked"
-	case !q.Self && !MayConnect(q.Peer):
+	case !q.Self && !q.vouched() && !MayConnect(q.Peer):
 		return false, "peer-unknown"
 	}
 	return true, "control"
@@ -184,6 +196,9 @@ func judgeControl(q Question) (allowed bool, rule string) {
 func terms(q Question) string {
 	if q.Self && q.Action != Compose {
 		return ""
+	}
+	if q.Audience == protocol.InRoom {
+		return roomTerms(q)
 	}
 	covered := q.Agreement == Active && q.Label <= q.Ceiling && q.Ceiling.Valid()
 	switch {
@@ -200,6 +215,25 @@ func terms(q Question) string {
 		return "needs-verified"
 	case !covered:
 		return "needs-verified-or-agreement"
+	}
+	return ""
+}
+
+// roomTerms is terms for a room. What was said before it froze still reaches those who were away.
+func roomTerms(q Question) string {
+	switch {
+	case q.Room == RoomFounding:
+		return "room-founding"
+	case q.Room == RoomFrozen && q.Action == Compose:
+		return "room-frozen"
+	case q.Room == RoomClosed:
+		return "room-closed"
+	case q.Room == NoRoom || q.Room > RoomClosed:
+		return "no-room"
+	case q.Standing != StandingMember:
+		return "room-standing"
+	case q.Label == tlp.Red || q.Label > q.Ceiling || !q.Ceiling.Valid():
+		return "room-ceiling"
 	}
 	return ""
 }
@@ -226,6 +260,10 @@ func handling(q Question) string {
 		return "reach-label"
 	case q.Audience == protocol.InAgreement && !q.Self && q.Reach > reachOfOnward(q.Onward):
 		return "reach-agreement"
+	case q.Audience == protocol.InRoom && !q.Self && q.Reach > reachOfOnward(q.Onward):
+		return "reach-room"
+	case q.Audience == protocol.InRoom && !q.Self && (q.Attribution < protocol.AttributeAuthor || q.Origin > protocol.AttributeNothing || q.Origin < q.Attribution):
+		return "attribution"
 	}
 	return ""
 }
@@ -261,7 +299,7 @@ var reasons = map[string]string{
 	"unknown-action":              "this is no action that the rules know",
 	"no-label":                    "the message has no TLP label: give it one",
 	"unknown-audience":            "the audience is none that the rules know",
-	"control-audience":            "receipts and records go to one named team",
+	"control-audience":            "receipts and records go to one named team, or records to a room",
 	"control-label":               "receipts and records do not carry this label",
 	"control-hidden":              "receipts and records are for programs: nothing of them is shown or exported",
 	"peer-unknown":                "the team is unknown: add its introduction first",
@@ -277,6 +315,11 @@ var reasons = map[string]string{
 	"agreement-expired":           "the agreement has expired: renew it",
 	"agreement-superseded":        "the agreement was replaced by a newer one: use that",
 	"agreement-void":              "the agreement never came into effect",
+	"no-room":                     "there is no such room here",
+	"room-founding":               "the room is not founded yet",
+	"room-frozen":                 "the room is frozen, because stewards cheated: found it anew",
+	"room-closed":                 "the room is closed",
+	"room-standing":               "the team is no member of the room now",
 	"named-persons":               "TLP:RED is for the persons whom the message names, and this person is none of them",
 	"red-export":                  "TLP:RED is for the persons whom the message names: it is not exported",
 	"unknown-reach":               "it is not said how far the export goes",
@@ -302,6 +345,20 @@ func reason(q Question, rule string) string {
 		return fmt.Sprintf("TLP:%s does not go as far as the %s: at most the %s", q.Label, q.Reach, reachOf(q.Label))
 	case "reach-agreement":
 		return fmt.Sprintf("the agreement keeps it from the %s: at most the %s", q.Reach, reachOfOnward(q.Onward))
+	case "room-ceiling":
+		if q.Label == tlp.Red {
+			return "TLP:RED goes to named persons, never to a room"
+		}
+		return fmt.Sprintf("TLP:%s is too strict for the room: at most TLP:%s", q.Label, q.Ceiling)
+	case "reach-room":
+		return fmt.Sprintf("the charter of the room keeps it from the %s: at most the %s", q.Reach, reachOfOnward(q.Onward))
+	case "attribution":
+		if q.Attribution == protocol.AttributeRoom {
+			return "the charter lets it be attributed to a member of the room, not to the author: take the author out"
+		}
+		return "the charter does not let it be attributed to author or room: take out what tells either"
+	case "room":
+		return fmt.Sprintf("the team is a member of the room, which covers TLP:%s", q.Label)
 	case "history":
 		return fmt.Sprintf("the team is %s now: this was received before", q.Peer)
 	case "community":

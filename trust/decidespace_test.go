@@ -13,7 +13,7 @@ import (
 const (
 	actionsEnd    = Export + 1
 	labelsEnd     = tlp.Red + 1
-	audiencesEnd  = protocol.InAgreement + 1
+	audiencesEnd  = protocol.InRoom + 1
 	statesEnd     = Blocked + 1
 	agreementsEnd = VoidState + 1
 	onwardEnd     = protocol.OnwardLabel + 1
@@ -31,7 +31,7 @@ func everyQuestion(a Action, fn func(Question)) {
 		onwardStep, reachStep = 1, 1
 	}
 	for q.Label = 0; q.Label <= labelsEnd; q.Label++ {
-		for q.Audience = 0; q.Audience <= audiencesEnd; q.Audience++ {
+		for _, q.Audience = range []protocol.AudienceKind{0, protocol.Community, protocol.Direct, protocol.InAgreement, audiencesEnd} {
 			for q.Peer = 0; q.Peer <= statesEnd; q.Peer++ {
 				for q.Agreement = 0; q.Agreement <= agreementsEnd; q.Agreement++ {
 					for q.Ceiling = 0; q.Ceiling <= labelsEnd; q.Ceiling++ {
@@ -149,7 +149,7 @@ func needs(q Question) string {
 	case !moves && q.Action != View && q.Action != Export:
 		return "an action"
 	case q.Audience < protocol.Community || q.Audience > protocol.InAgreement:
-		return "an audience"
+		return "an audience" // rooms have a test of their own
 	case q.Label < tlp.Clear || q.Label > tlp.Red:
 		return "a label"
 	case q.Control && (!moves || q.Audience != protocol.Direct || q.Label > tlp.AmberStrict):

@@ -11,6 +11,9 @@
 // ([AgreementState]) follows from these records and now, the same on both sides. They spread to nobody: the two parties tell
 // each other.
 //
+// [Rooms] is the same for closed rooms, beside a Book: verified records go in, in any order, and what a room is follows from
+// the set of them. Who may vote for what is in [Rooms.Drafts]; whom to seal to is [Rooms.UsableEpoch].
+//
 // Two ideas run through all of it. Whatever lowers exposure takes effect on sight and by few signatures; whatever raises it
 // needs all that it affects. And records are ordered by hash links and counters, never by the time written in them; clocks
 // only make things expire.

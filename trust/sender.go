@@ -47,14 +47,15 @@ func Derive(sources []*protocol.Statement) tlp.Label {
 }
 
 // MayDerive says whether what is derived from the sources may go to the audience. What another author labelled stricter than
-// GREEN goes to nobody beyond its author and those for whom it was: that would need the author's release. The same holds for
+// GREEN goes to nobody beyond its author and those for whom it was, or the room in which it was said: that would need the author's release. The same holds for
 // what my own team made from sources, so the sources of sources need not be looked up.
 func MayDerive(sources []*protocol.Statement, aud protocol.Audience, self protocol.TeamID) Decision {
 	for _, s := range sources {
 		if s.Label.Valid() && s.Label <= communityCeiling || s.Author == self && len(s.Sources) == 0 {
 			continue
 		}
-		outside := aud.Kind != protocol.Direct && aud.Kind != protocol.InAgreement
+		sameRoom := aud.Kind == protocol.InRoom && s.Audience.Kind == protocol.InRoom && aud.Room == s.Audience.Room
+		outside := aud.Kind != protocol.Direct && aud.Kind != protocol.InAgreement && !sameRoom
 		for _, t := range aud.Teams {
 			outside = outside || t != s.Author && !slices.Contains(s.Audience.Teams, t)
 		}

@@ -1,0 +1,291 @@
+package trust
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/trust/trusttest"
+)
+
+// makeEpoch lets the node of a team make an epoch, and tells everybody.
+func (c *circle) makeEpoch(me *trusttest.Team) *protocol.Envelope {
+	c.t.Helper()
+	e, dec := c.ledgers[me].DraftEpoch(c.room, me.Node.Public().ID(), "age1pq1example"+me.Name, c.now)
+	allowed(c.t, dec)
+	env, err := protocol.Sign(e, me.Node)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.tell(env)
+	return env
+}
+
+// said returns a statement of the team in the room, under the epoch.
+func (c *circle) said(me *trusttest.Team, charter, epoch protocol.Hash, l tlp.Label) *protocol.Statement {
+	return &protocol.Statement{Author: me.ID, Node: me.Node.Public().ID(), Label: l,
+		Audience: protocol.Audience{Kind: protocol.InRoom, Room: c.room, Charter: charter, Epoch: epoch}}
+}
+
+// The keys of a room over its life: made once, used by all, useless the moment somebody is held or removed, and made anew.
+func TestRoomEpochs(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+	a, b, d := c.teams[0], c.teams[1], c.teams[3]
+	c.found(4, nil)
+	c.signAll(c.teams[1:]...)
+	la := c.ledgers[a]
+	if _, ok := la.UsableEpoch(c.room, c.now, nil); ok || la.NeedsRekey(c.room, c.now) == "" {
+		t.Fatal("a room without a key has one")
+	}
+	if o := la.EpochOrder(c.room, c.now); len(o) != 4 || !slices.Equal(o, c.ledgers[b].EpochOrder(c.room, c.now)) {
+		t.Errorf("order %v", o)
+	}
+	first := c.makeEpoch(a).ID()
+	u, ok := la.UsableEpoch(c.room, c.now, nil)
+	if !ok || u.ID != first || len(u.Missing) != 0 || len(u.Nodes) != 4 || la.NeedsRekey(c.room, c.now) != "" {
+		t.Fatalf("%v %+v", ok, u)
+	}
+	if _, ok := la.UsableEpoch(c.room, c.now, func(protocol.Hash) bool { return false }); ok {
+		t.Error("an epoch is used whose identity this node does not hold")
+	}
+
+	// Two nodes make one each: all choose the same.
+	second := c.makeEpoch(b).ID()
+	x, _ := la.UsableEpoch(c.room, c.now, nil)
+	for _, me := range c.teams {
+		if y, _ := c.ledgers[me].UsableEpoch(c.room, c.now, nil); y.ID != x.ID {
+			t.Errorf("%s uses another epoch", me.Name)
+		}
+	}
+
+	// D is held: at once both are of no use, and the next one leaves D out.
+	feed := protocol.FeedOf(d.Node.Public().ID(), protocol.RoomChannel(c.room))
+	word := c.said(d, c.room, first, tlp.Amber)
+	allowed(t, la.AcceptMessage(word, feed, 1, c.now))
+	h, dec := la.DraftHold(c.room, d.ID, "", c.now)
+	allowed(t, dec)
+	c.tell(a.Sign(h))
+	if _, ok := la.UsableEpoch(c.room, c.now, nil); ok || la.NeedsRekey(c.room, c.now) == "" {
+		t.Fatal("an epoch that a held member can open is used")
+	}
+	refusedBy(t, la.AcceptMessage(word, feed, 1, c.now), "author-held")
+	refusedBy(t, la.MayGrant(c.room, first, d.Node.Public().ID(), c.now), "grant-node")
+	third := c.makeEpoch(b).ID()
+	if u, _ := la.UsableEpoch(c.room, c.now, nil); u.ID != third || len(u.Nodes) != 3 {
+		t.Fatalf("%+v", u)
+	}
+	refusedBy(t, la.AcceptMessage(c.said(d, c.room, third, tlp.Amber), feed, 2, c.now), "epoch-author")
+	refusedBy(t, la.AcceptMessage(c.said(d, protocol.Sum("test", nil), first, tlp.Amber), feed, 2, c.now), "epoch-unknown")
+	refusedBy(t, la.AcceptMessage(c.said(b, c.room, protocol.Sum("test", nil), tlp.Amber), feed, 2, c.now), "epoch-unknown")
+	refusedBy(t, la.AcceptMessage(c.said(b, c.room, third, tlp.Red), feed, 2, c.now), "room-ceiling")
+
+	// D is removed, with a word on how far what it said stands.
+	cut := protocol.Head{Feed: feed, First: 1, Seq: 5, Hash: protocol.Sum("test", nil)}
+	card, dec := la.DraftCard(c.room, d.ID, protocol.MemberRemoved, "", []protocol.Head{cut}, c.now)
+	allowed(t, dec)
+	c.tell(a.Sign(card))
+	c.signAll(b, c.teams[2])
+	c.now = c.now.Add(29 * 24 * time.Hour) // the hold is over
+	allowed(t, la.AcceptMessage(word, feed, 5, c.now))
+	refusedBy(t, la.AcceptMessage(word, feed, 6, c.now), "author-out")
+	if u, _ := la.UsableEpoch(c.room, c.now, nil); u.ID != third {
+		t.Errorf("%+v", u)
+	}
+	c.now = c.now.Add(25 * time.Hour)
+	if _, ok := la.UsableEpoch(c.room, c.now, nil); ok {
+		t.Error("an epoch is used that is over")
+	}
+	if ids := la.DropEpochs(c.room, c.now.Add(time.Hour)); !slices.Contains(ids, first) || !slices.Contains(ids, second) {
+		t.Errorf("dropped %v", ids)
+	}
+
+	// What it said stays within the cut under the next charter, which knows D no more.
+	c.makeEpoch(a)
+	u, _ = la.UsableEpoch(c.room, c.now, nil)
+	next, dec := la.DraftCharter(c.room, c.now, nil)
+	allowed(t, dec)
+	c.tell(a.Sign(next))
+	c.signAll(a, b, c.teams[2])
+	if i := c.info(a); i.Version != 2 || i.Standing(d.ID) != StandingNone {
+		t.Fatalf("%+v", i)
+	}
+	if _, ok := la.UsableEpoch(c.room, c.now, nil); ok {
+		t.Error("an epoch of the former charter is used")
+	}
+	allowed(t, la.AcceptMessage(c.said(b, u.Charter, u.ID, tlp.Amber), feed, 1, c.now))
+}
+
+// What a member that joins later may read of the time before, by charter; and nobody else.
+func TestRoomHistory(t *testing.T) {
+	for _, x := range []struct {
+		history protocol.History
+		from    int // days after the founding
+		want    bool
+	}{{protocol.HistoryJoining, 0, false}, {protocol.HistoryAll, 0, true}, {protocol.HistoryDate, -1, true}, {protocol.HistoryDate, 2, false}} {
+		c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "CERT-E")
+		a, e := c.teams[0], c.teams[4]
+		c.found(4, func(n *protocol.Charter) {
+			if n.History = x.history; x.history == protocol.HistoryDate {
+				n.HistoryFrom = uint64(now.Add(time.Duration(x.from) * 24 * time.Hour).Unix())
+			}
+		})
+		c.signAll(c.teams[1:4]...)
+		before := c.makeEpoch(a).ID()
+		c.now = c.now.Add(3 * 24 * time.Hour)
+		node := e.Node.Public().ID()
+		refusedBy(t, c.ledgers[a].MayGrant(c.room, before, node, c.now), "grant-node")
+		for _, m := range c.teams[:2] {
+			v, _ := c.ledgers[m].DraftVouch(c.room, e.ID, "", c.now)
+			c.tell(m.Sign(v))
+		}
+		c.signAll(e)
+		c.signAll(c.teams[:4]...)
+		c.want(e, StandingMember)
+		if u, _ := c.ledgers[a].UsableEpoch(c.room, c.now, nil); !slices.Contains(u.Missing, node) || c.ledgers[a].NeedsRekey(c.room, c.now) == "" {
+			t.Errorf("nobody misses the key: %+v", u)
+		}
+		after := c.makeEpoch(a).ID()
+		allowed(t, c.ledgers[a].MayGrant(c.room, after, node, c.now))
+		if got := c.ledgers[a].MayGrant(c.room, before, node, c.now); got.Allowed != x.want {
+			t.Errorf("history %v from day %d: %+v", x.history, x.from, got)
+		}
+		if x.want {
+			continue
+		}
+		refusedBy(t, c.ledgers[a].MayGrant(c.room, before, node, c.now), "grant-history")
+	}
+}
+
+// A node that comes back after weeks says nothing until it has heard from others: it might not know who is out.
+func TestRoomFreshness(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+	c.found(4, nil)
+	c.signAll(c.teams[1:]...)
+	la := c.ledgers[c.teams[0]]
+	synced := map[protocol.TeamID]time.Time{}
+	refusedBy(t, la.MaySpeak(c.room, tlp.Amber, synced, c.now), "not-fresh")
+	synced[c.teams[0].ID], synced[protocol.Sum("test", nil)], synced[c.teams[1].ID] = c.now, c.now, c.now
+	refusedBy(t, la.MaySpeak(c.room, tlp.Amber, synced, c.now), "not-fresh")
+	synced[c.teams[2].ID] = c.now
+	allowed(t, la.MaySpeak(c.room, tlp.Amber, synced, c.now))
+	refusedBy(t, la.MaySpeak(c.room, tlp.Red, synced, c.now), "room-ceiling")
+	refusedBy(t, la.MaySpeak(c.room, tlp.Amber, synced, c.now.Add(8*24*time.Hour)), "not-fresh")
+	refusedBy(t, la.MaySpeak(protocol.Sum("test", nil), tlp.Amber, synced, c.now), "no-room")
+}
+
+// checkUsable returns what is wrong with the epoch that each team would seal to, in a random world: whoever is known not to be a
+// member must not be able to open it (I-29); with all told, all use one, and a new one leaves nobody out.
+func checkUsable(t *rapid.T) string {
+	stewards := rapid.IntRange(3, 5).Draw(t, "stewards")
+	w := newRoomWorld(t, stewards, 2, 1, 0)
+	var epochs []*epoch
+	for range rapid.IntRange(4, 25).Draw(t, "steps") {
+		i := rapid.IntRange(0, len(w.teams)-1).Draw(t, "team")
+		switch rapid.IntRange(0, 5).Draw(t, "step") {
+		case 0:
+			w.act(t)
+		case 1:
+			w.meet(t)
+		case 2:
+			w.sponsor(t)
+		case 3:
+			w.now = w.now.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "hours")) * time.Hour)
+		case 4:
+			for r := range w.pool {
+				w.deliver(i, r)
+			}
+		case 5:
+			if e, d := w.ledgers[i].DraftEpoch(w.room, kidFor("node", w.teams[i]), "age1x", w.now); d.Allowed {
+				epochs = append(epochs, &epoch{id: protocol.Sum("test", []byte("epoch"), []byte{byte(len(epochs))}), Epoch: e})
+			}
+		}
+		for i, rs := range w.ledgers {
+			for _, e := range epochs {
+				rs.rooms[w.room].epochs[e.id] = e
+			}
+			u, ok := rs.UsableEpoch(w.room, w.now, nil)
+			if !ok {
+				continue
+			}
+			info, _ := rs.Room(w.room, w.now)
+			for _, id := range w.teams {
+				if slices.Contains(u.Nodes, kidFor("node", id)) && info.Standing(id) != StandingMember {
+					return "a team that is known to be " + info.Standing(id).String() + " could read"
+				}
+			}
+			if u.Charter != info.CharterID {
+				return "an epoch of a former charter is used"
+			}
+			_ = i
+		}
+	}
+	w.deliverAll()
+	info, _ := w.ledgers[0].Room(w.room, w.now)
+	for i, id := range w.teams {
+		if info.Standing(id) != StandingMember {
+			continue
+		}
+		e, d := w.ledgers[i].DraftEpoch(w.room, kidFor("node", id), "age1x", w.now)
+		if !d.Allowed {
+			return "a member may not make a key: " + d.Reason
+		}
+		for _, rs := range w.ledgers {
+			rs.rooms[w.room].epochs[protocol.Sum("test", []byte("last"), id[:])] = &epoch{id: protocol.Sum("test", []byte("last"), id[:]), Epoch: e}
+		}
+	}
+	chosen := map[protocol.Hash]bool{}
+	for _, rs := range w.ledgers {
+		u, ok := rs.UsableEpoch(w.room, w.now, nil)
+		if info.State == RoomOpen && (!ok && len(rs.Readers(w.room, w.now)) > 0 || len(u.Missing) > 0) {
+			return "with all told, a member is left out"
+		}
+		chosen[u.ID] = true
+	}
+	if len(chosen) > 1 {
+		return "with all told, two use different keys"
+	}
+	return ""
+}
+
+func TestSendersRule(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		if why := checkUsable(t); why != "" {
+			t.Fatal(why)
+		}
+	})
+}
+
+// Rules for senders that look as good as ours. Each must be caught.
+func TestSendersRuleCatchesMutants(t *testing.T) {
+	mutants := map[string]func(e *protocol.Epoch, charter protocol.Hash, readers map[protocol.KID]bool, now time.Time) bool{
+		"the newest, whoever holds it": func(e *protocol.Epoch, charter protocol.Hash, _ map[protocol.KID]bool, now time.Time) bool {
+			return e.Charter == charter && now.Unix() < int64(e.Until)
+		},
+		"one of any charter": func(e *protocol.Epoch, _ protocol.Hash, readers map[protocol.KID]bool, now time.Time) bool {
+			return now.Unix() < int64(e.Until) && !slices.ContainsFunc(e.Nodes, func(k protocol.KID) bool { return !readers[k] })
+		},
+		"one that a reader made": func(e *protocol.Epoch, charter protocol.Hash, readers map[protocol.KID]bool, now time.Time) bool {
+			return e.Charter == charter && now.Unix() < int64(e.Until) && readers[e.Node]
+		},
+	}
+	for name, mutant := range mutants {
+		t.Run(name, func(t *testing.T) {
+			testOnlyUsable = mutant
+			defer func() { testOnlyUsable = nil }()
+			caught := ""
+			rapid.Check(t, func(t *rapid.T) {
+				if caught == "" {
+					caught = checkUsable(t)
+				}
+			})
+			if caught == "" {
+				t.Fatal("not caught")
+			}
+			t.Log(caught)
+		})
+	}
+}

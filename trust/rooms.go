@@ -1,0 +1,389 @@
+package trust
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/entente-network/entente/protocol"
+)
+
+// Limits of Rooms.
+const (
+	MaxRooms       = 256  // rooms; beyond, none is taken in
+	MaxRoomRecords = 8192 // records of one room
+	maxRoomShare   = 1024 // of which one team may have signed so many; my own has no limit but the first
+)
+
+// ErrNoRoom is wrapped where no room has the id, prefix or name.
+var ErrNoRoom = errors.New("no such room")
+
+// Rooms is what my team knows of the rooms that it is in, or is asked into: verified records beside a Book, which says whose
+// officers and nodes are whose. It is not safe for concurrent use.
+//
+// Everything that it says of a room follows from the set of records, those of the teams in the Book, and now; not from their
+// order.
+type Rooms struct {
+	book       *Book
+	rooms      map[protocol.Hash]*room
+	generation uint64 // counts what was taken in
+}
+
+// A room is what is kept of one.
+type room struct {
+	id      protocol.Hash
+	records map[protocol.Hash]*roomRecord
+	epochs  map[protocol.Hash]*epoch
+	heard   map[protocol.TeamID]time.Time
+	drawn   *drawn // nil: not yet
+}
+
+// drawn is what follows from records and root logs alone, kept until there are others.
+type drawn struct {
+	rooms, book uint64
+	facts       *roomFacts
+	chain       *roomChain
+}
+
+// A roomRecord is one that officers signed.
+type roomRecord struct {
+	id   protocol.Hash
+	env  *protocol.Envelope
+	rec  protocol.Record
+	team protocol.TeamID // whose officers have to sign; zero for charters and cards, which several teams sign
+	root protocol.Hash   // under which; zero for these
+	// signers are the officers whose signatures were verified, of those who might count, by team.
+	signers map[protocol.TeamID][]protocol.KID
+}
+
+// NewRooms returns an empty ledger beside the book.
+func NewRooms(book *Book) *Rooms { return &Rooms{book: book, rooms: map[protocol.Hash]*room{}} }
+
+func (rs *Rooms) self() protocol.TeamID { return rs.book.self }
+
+// rootOf returns the head of a team's root log.
+func (rs *Rooms) rootOf(t protocol.TeamID) (protocol.Hash, bool) {
+	if known := rs.book.teams[t]; known != nil && known.head != nil {
+		return known.head.id, true
+	}
+	return protocol.Hash{}, false
+}
+
+// A RoomResult is what became of one record.
+type RoomResult struct {
+	Added    bool               // there is something new to keep: Envelope
+	ID       protocol.Hash      // of the record
+	Room     protocol.Hash      // which it is of
+	Envelope *protocol.Envelope // what to keep under ID: the record with all signatures that may count
+	Err      error
+}
+
+// IsRoomRecord reports whether AddRoomRecord takes records of the type.
+func IsRoomRecord(t protocol.Type) bool {
+	return slices.Contains([]protocol.Type{protocol.TypeCharter, protocol.TypeApprove, protocol.TypeAdopt, protocol.TypeVouch, protocol.TypeAccept,
+		protocol.TypeObjection, protocol.TypeMemberCard, protocol.TypeHold, protocol.TypeLeave, protocol.TypeRefound, protocol.TypeEpoch}, t)
+}
+
+// AddRoomRecord verifies a record of a room and takes it in. Grants are not for it: see MayGrant and CheckGrant.
+//
+// Added is false without an error for what is known. An error means: refused, nothing changed; it wraps what the errors of
+// Book.Add wrap. The first charter of a room comes before all else; any other record of a room that is not known wraps
+// ErrMissing. That a record is taken in does not mean that it counts.
+func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
+	r := RoomResult{ID: e.ID(), Envelope: e}
+	if e.Type == protocol.TypeEpoch {
+		r.Room, r.Added, r.Err = rs.addEpoch(e)
+		return r
+	}
+	rec, err := readRoomRecord(e)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Room = roomOf(rec, r.ID)
+	rm := rs.rooms[r.Room]
+	if rm == nil {
+		if r.Room != r.ID {
+			r.Err = fmt.Errorf("%w: the first charter of room %s", ErrMissing, r.Room.Short())
+			return r
+		}
+		if len(rs.rooms) >= MaxRooms {
+			r.Err = fmt.Errorf("%w: %d rooms are known: leave some", ErrFull, MaxRooms)
+			return r
+		}
+		rm = &room{id: r.ID, records: map[protocol.Hash]*roomRecord{}, epochs: map[protocol.Hash]*epoch{}, heard: map[protocol.TeamID]time.Time{}}
+	}
+	n := &roomRecord{id: r.ID, env: e, rec: rec}
+	if n.team, n.root = signerOf(rec); n.team.IsZero() {
+		err = rs.verifyMany(n, rm)
+	} else {
+		err = rs.verifyOne(n)
+	}
+	if err != nil {
+		r.Err = fmt.Errorf("room %s: %w", r.Room.Short(), err)
+		return r
+	}
+	return rs.take(rm, n, r)
+}
+
+// take takes in what was verified, or merges it with what is known.
+func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
+	old := rm.records[r.ID]
+	switch {
+	case old != nil && !old.gains(n):
+		r.Envelope = old.env
+		return r
+	case old != nil:
+		n.merge(old)
+	case rm.full(n, rs.self()):
+		r.Err = fmt.Errorf("%w: room %s has too many records", ErrFull, r.Room.Short())
+		return r
+	}
+	rm.records[r.ID], rs.rooms[r.Room] = n, rm
+	rs.generation++
+	r.Added, r.Envelope = true, n.env
+	return r
+}
+
+// LoadRooms takes in the records that this node's own store kept, or that came together, in any order, after the Book has
+// those of the teams. It returns an error for each record that was refused.
+func (rs *Rooms) LoadRooms(es []*protocol.Envelope, now time.Time) (errs []error) {
+	todo := slices.Clone(es)
+	for progress := true; progress && len(todo) > 0; {
+		progress, errs = false, nil
+		var missing []*protocol.Envelope
+		for _, e := range todo {
+			switch err := rs.AddRoomRecord(e, now).Err; {
+			case errors.Is(err, ErrMissing):
+				missing, errs = append(missing, e), append(errs, err)
+			case err != nil:
+				errs = append(errs, err)
+			default:
+				progress = true
+			}
+		}
+		if progress {
+			todo = missing
+		}
+	}
+	return errs
+}
+
+// depth returns the number of the root record under which the officers' signatures suffice for an act of the team, the newest
+// that does; -1 if none that counts does.
+func (rs *Rooms) depth(team protocol.TeamID, named protocol.Hash, signers []protocol.KID, few bool) int {
+	t := rs.book.teams[team]
+	if t == nil {
+		return -1
+	}
+	best := -1
+	for _, r := range t.roots {
+		if !t.path[r.id] || !named.IsZero() && r.id != named {
+			continue
+		}
+		if few && len(signers) > 0 || r.enough(protocol.ActVote, signers) {
+			best = max(best, int(r.N))
+		}
+	}
+	return best
+}
+
+// depthOf returns from which root record on officers of the team count, if a record names one: where that is on a branch that
+// was given up, from where the branch left the path.
+func (rs *Rooms) depthOf(team protocol.TeamID, id protocol.Hash) int {
+	t := rs.book.teams[team]
+	if t == nil {
+		return 0
+	}
+	r := t.roots[id]
+	for r != nil && !t.path[r.id] {
+		r = t.roots[r.Prev]
+	}
+	if r == nil {
+		return 0
+	}
+	return int(r.N)
+}
+
+// facts returns what is known of a room, each record judged by the root logs as they are now.
+func (rs *Rooms) facts(rm *room) *roomFacts {
+	f := &roomFacts{room: rm.id, vouches: map[protocol.Hash]fact[protocol.Vouch]{}, accepts: map[protocol.Hash]fact[protocol.Accept]{}, depthOf: rs.depthOf}
+	for _, n := range rm.records {
+		if !n.team.IsZero() {
+			rs.putFact(f, n, rs.depth(n.team, n.root, n.signers[n.team], fewSuffice(n.rec)))
+			continue
+		}
+		rs.recheck(rm, n)
+		votes := map[protocol.TeamID]int{}
+		for t, ks := range n.signers {
+			if d := rs.depth(t, protocol.Hash{}, ks, false); d >= 0 {
+				votes[t] = d
+			}
+		}
+		switch r := n.rec.(type) {
+		case *protocol.Charter:
+			f.charters = append(f.charters, charterFact{n.id, r, votes})
+		case *protocol.MemberCard:
+			f.cards = append(f.cards, &roomCard{id: n.id, MemberCard: r, votes: votes})
+		}
+	}
+	for _, o := range rs.rooms {
+		if o == rm {
+			continue
+		}
+		for _, n := range o.records {
+			if r, ok := n.rec.(*protocol.Refound); ok && r.New == rm.id {
+				rs.putFact(f, n, rs.depth(n.team, n.root, n.signers[n.team], false))
+			}
+		}
+	}
+	return f
+}
+
+// recheck looks again at signatures of keys that were nobody's when the record came.
+func (rs *Rooms) recheck(rm *room, n *roomRecord) {
+	known := 0
+	for _, ks := range n.signers {
+		known += len(ks)
+	}
+	if known == len(n.env.Sigs) {
+		return
+	}
+	again := *n
+	if rs.verifyMany(&again, rm) == nil {
+		n.signers = again.signers
+	}
+}
+
+func (rs *Rooms) putFact(f *roomFacts, n *roomRecord, depth int) {
+	switch r := n.rec.(type) {
+	case *protocol.Approve:
+		f.approves = append(f.approves, fact[protocol.Approve]{n.id, r, depth})
+	case *protocol.Adopt:
+		f.adopts = append(f.adopts, fact[protocol.Adopt]{n.id, r, depth})
+	case *protocol.Vouch:
+		f.vouches[n.id] = fact[protocol.Vouch]{n.id, r, depth}
+	case *protocol.Accept:
+		f.accepts[n.id] = fact[protocol.Accept]{n.id, r, depth}
+	case *protocol.Objection:
+		f.objections = append(f.objections, fact[protocol.Objection]{n.id, r, depth})
+	case *protocol.Hold:
+		f.holds = append(f.holds, fact[protocol.Hold]{n.id, r, depth})
+	case *protocol.Leave:
+		f.leaves = append(f.leaves, fact[protocol.Leave]{n.id, r, depth})
+	case *protocol.Refound:
+		f.refounds = append(f.refounds, fact[protocol.Refound]{n.id, r, depth})
+	}
+}
+
+// at returns the room at the time; nil if it is not known.
+func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
+	rm := rs.rooms[id]
+	if rm == nil {
+		return nil
+	}
+	if d := rm.drawn; d == nil || d.rooms != rs.generation || d.book != rs.book.generation {
+		f := rs.facts(rm)
+		rm.drawn = &drawn{rs.generation, rs.book.generation, f, f.chain()}
+	}
+	return &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
+}
+
+// Room returns what is known of a room at the time now.
+func (rs *Rooms) Room(id protocol.Hash, now time.Time) (RoomInfo, bool) {
+	r := rs.at(id, now)
+	if r == nil {
+		return RoomInfo{}, false
+	}
+	return r.info(), true
+}
+
+// List returns all rooms: by name, then id.
+func (rs *Rooms) List(now time.Time) []RoomInfo {
+	var out []RoomInfo
+	for id := range rs.rooms {
+		i, _ := rs.Room(id, now)
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b RoomInfo) int {
+		if c := strings.Compare(foldName(a.Name), foldName(b.Name)); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
+	return out
+}
+
+// Find returns the room of a name, in any case, or of an id or its first digits. Errors wrap ErrNoRoom, or say among which to
+// choose by their ids: they never carry the name of a room.
+func (rs *Rooms) Find(query string, now time.Time) (RoomInfo, error) {
+	q := foldName(query)
+	var fit []RoomInfo
+	for _, i := range rs.List(now) {
+		if foldName(i.Name) == q || len(q) >= minPrefix && strings.HasPrefix(i.ID.String(), q) {
+			fit = append(fit, i)
+		}
+	}
+	switch len(fit) {
+	case 0:
+		return RoomInfo{}, fmt.Errorf("%w: it is neither the name of a room nor the first %d or more digits of its id", ErrNoRoom, minPrefix)
+	case 1:
+		return fit[0], nil
+	}
+	var ids []string
+	for _, i := range fit[:min(len(fit), 8)] {
+		ids = append(ids, fmt.Sprintf("%s (%s)", i.ID.Short(), i.State))
+	}
+	return RoomInfo{}, fmt.Errorf("that fits %d rooms: give more digits of the id of one of %s", len(fit), strings.Join(ids, ", "))
+}
+
+// RoomRecords returns all records of a room that are kept, epochs included, ascending by id: what a member is given that lacks
+// them.
+func (rs *Rooms) RoomRecords(id protocol.Hash) []*protocol.Envelope {
+	rm := rs.rooms[id]
+	if rm == nil {
+		return nil
+	}
+	var out []*protocol.Envelope
+	for _, n := range rm.records {
+		out = append(out, n.env)
+	}
+	for _, e := range rm.epochs {
+		out = append(out, e.env)
+	}
+	slices.SortFunc(out, func(a, b *protocol.Envelope) int {
+		p, q := a.ID(), b.ID()
+		return bytes.Compare(p[:], q[:])
+	})
+	return out
+}
+
+// RoomEnvelope returns a record that is kept, with all signatures: charters and cards are signed by one steward after another.
+func (rs *Rooms) RoomEnvelope(room, id protocol.Hash) (*protocol.Envelope, bool) {
+	rm := rs.rooms[room]
+	if rm == nil || rm.records[id] == nil {
+		return nil, false
+	}
+	e := *rm.records[id].env
+	return &e, true
+}
+
+// ForgetRoom drops all that is known of a room and returns the ids of the records that were kept.
+func (rs *Rooms) ForgetRoom(id protocol.Hash) (ids []protocol.Hash) {
+	for _, e := range rs.RoomRecords(id) {
+		ids = append(ids, e.ID())
+	}
+	delete(rs.rooms, id)
+	rs.generation++
+	return ids
+}
+
+// Heard notes when a node of the team last gave a sign of life in the room. Only the newest counts; nothing of it is kept.
+func (rs *Rooms) Heard(room protocol.Hash, t protocol.TeamID, at time.Time) {
+	if rm := rs.rooms[room]; rm != nil && at.After(rm.heard[t]) {
+		rm.heard[t] = at
+	}
+}
