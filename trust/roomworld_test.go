@@ -597,6 +597,19 @@ func (c *catcher) Fatalf(format string, args ...any) {
 	panic(c)
 }
 
+// caughtBy returns what is wrong in a world.
+func caughtBy(run func(*catcher)) (why string) {
+	var c catcher
+	defer func() {
+		if p := recover(); p != nil && p != any(&c) {
+			panic(p)
+		}
+		why = c.caught
+	}()
+	run(&c)
+	return
+}
+
 // Rooms that look as good as ours. Each must be caught.
 func TestRoomWorldsCatchMutants(t *testing.T) {
 	mutants := map[string]func(){
@@ -608,24 +621,9 @@ func TestRoomWorldsCatchMutants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer func() { testOnlyQuorum, testOnlyLoses = nil, nil }()
 			mutate()
-			var c catcher
-			for range 20 {
-				rapid.Check(t, func(t *rapid.T) {
-					defer func() {
-						if p := recover(); p != nil && p != any(&c) {
-							panic(p)
-						}
-					}()
-					if c.caught == "" {
-						runRoomWorld(t, &c)
-					}
-				})
-				if c.caught != "" {
-					t.Logf("%.200s", c.caught)
-					return
-				}
-			}
-			t.Fatal("not caught")
+			mustCatch(t, 2000, func(t *rapid.T) string {
+				return caughtBy(func(c *catcher) { runRoomWorld(t, c) })
+			})
 		})
 	}
 }
