@@ -157,7 +157,7 @@ func FuzzParcel(f *testing.F) {
 }
 
 // FuzzSealed is the way of what a node opened: the parcel's signature and the ciphertext were checked, what is inside may be
-// anything. Whatever opens is for both ends of the channel, and of the author.
+// anything. Whatever opens is for both ends of the channel, or for its room, and of the author.
 func FuzzSealed(f *testing.F) {
 	all := channels()
 	for _, v := range vectors() {
@@ -185,7 +185,9 @@ func FuzzSealed(f *testing.F) {
 		if !bytes.Equal(env.Encode(), inner) || st.Author != p.Team || st.Node != p.Node || !p.Sealed || c.IsCommunity() {
 			t.Fatalf("opened a statement that is not the parcel's: %x %x", data, inner)
 		}
-		if !c.Joins(st.Author) || !slices.Contains(st.Audience.Teams, c.Other(st.Author)) || st.Audience.Agreement != c.Agreement() {
+		pair := c.Joins(st.Author) && slices.Contains(st.Audience.Teams, c.Other(st.Author)) && st.Audience.Agreement == c.Agreement() && p.Epoch.IsZero()
+		room := st.Audience.Kind == InRoom && !c.Room().IsZero() && st.Audience.Room == c.Room() && !p.Epoch.IsZero() && p.Epoch == st.Audience.Epoch
+		if pair == room {
 			t.Fatalf("opened a statement that is not for the channel: %x %x", data, inner)
 		}
 		if red := st.Label == tlp.Red; red != (len(st.Content) > 0) || red && (st.Title != "" || len(st.Body.Inline) > 0) {

@@ -170,11 +170,8 @@ func (s *Statement) checkMessage() error {
 // checkControl checks a statement that programs read: it goes to one team and carries nothing but what its kind says.
 func (s *Statement) checkControl() error {
 	switch {
-	case s.Audience.Kind == InRoom && s.Kind == KindRecords:
 	case s.Audience.Kind != Direct || len(s.Audience.Teams) != 1 || len(s.Audience.Persons) != 0:
 		return errors.New("receipts and records go to one team")
-	}
-	switch {
 	case s.Label != ControlLabel:
 		return fmt.Errorf("receipts and records are %s", ControlLabel)
 	case s.Title != "" || s.Urgent || !s.Body.isZero() || len(s.Content) != 0 || s.Blob != nil || len(s.Refs) != 0 || len(s.Sources) != 0:
@@ -201,10 +198,8 @@ func (s *Statement) checkControl() error {
 	return nil
 }
 
-// carried are the types of the records that a statement may carry: what is between two teams, or in a room, and spreads to
-// nobody else.
-var carried = []Type{TypeAgreement, TypeAgreementStatus, TypeCutoff, TypeCharter, TypeApprove, TypeAdopt, TypeVouch, TypeAccept,
-	TypeObjection, TypeMemberCard, TypeHold, TypeLeave, TypeRefound, TypeEpoch, TypeGrant}
+// carried are the types of the records that a statement may carry: what is between two teams, and spreads to nobody else.
+var carried = []Type{TypeAgreement, TypeAgreementStatus, TypeCutoff}
 
 func checkTitle(s string) error {
 	if len(s) > MaxTitle {
@@ -274,6 +269,8 @@ type Parcel struct {
 	Blob  *BlobRef `cbor:"8,keyasint,omitempty"`
 	// Sealed says that Body is an age file of the padded envelope, for the nodes of one team or the epoch of a room.
 	Sealed bool `cbor:"9,keyasint,omitempty"`
+	// Epoch is, in the feed of a room, the id of the epoch to whose recipient Body is sealed, so that nobody has to try.
+	Epoch Hash `cbor:"10,keyasint,omitzero"`
 }
 
 // A BlobRef names bytes that are fetched apart.
@@ -294,6 +291,9 @@ func (p *Parcel) check() error {
 	}
 	if p.Class != Normal && p.Class != Urgent {
 		return fmt.Errorf("unknown class of delivery %d", p.Class)
+	}
+	if !p.Sealed && !p.Epoch.IsZero() {
+		return errors.New("an epoch to which nothing is sealed")
 	}
 	if len(p.Body) == 0 || len(p.Body) > MaxParcel {
 		return fmt.Errorf("a body of %d bytes: want 1 to %d", len(p.Body), MaxParcel)
@@ -349,6 +349,8 @@ func (p *Parcel) open(k PublicKey, inner []byte, c Channel) (*Envelope, *Stateme
 		err = errors.New("the statement is another author's than the parcel")
 	case p.Feed != FeedOf(p.Node, c) || !c.Carries(st.Author, st.Audience):
 		err = errors.New("the statement is for another audience than the feed")
+	case p.Epoch != st.Audience.Epoch:
+		err = errors.New("the statement is for another epoch than the one to which it was sealed")
 	case st.Urgent != (p.Class == Urgent):
 		err = errors.New("the class of delivery is not the statement's")
 	case !sameBlob(p.Blob, st.Outside()):
@@ -372,14 +374,14 @@ func (s *Statement) Outside() *BlobRef {
 func sameBlob(a, b *BlobRef) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
 // Heads is a node's signed word on how far its feeds reach: by it a reader knows that nothing is missing at the end. Each is
-// for one reader or all: the feeds between two teams are told to nobody else, and those of a room to its members.
+// for one reader or all: the feeds between two teams are told to nobody else, and that of a room to its members.
 type Heads struct {
 	Team  TeamID `cbor:"1,keyasint"`
 	Node  KID    `cbor:"2,keyasint"`
 	N     uint64 `cbor:"3,keyasint"`           // counts up; Unix milliseconds of signing serve well
 	Time  uint64 `cbor:"4,keyasint"`           // Unix seconds
 	Feeds []Head `cbor:"5,keyasint,omitempty"` // ascending by feed
-	For   TeamID `cbor:"6,keyasint,omitzero"`  // the one team that it is for; absent: the community
+	For   TeamID `cbor:"6,keyasint,omitzero"`  // the team, or the room, that it is for; absent: the community
 }
 
 // A Head is the extent of one feed.

@@ -94,16 +94,18 @@ func exampleInRoom() *Statement {
 	return st
 }
 
+// exampleRoomHeads tells the members of a room of the node's feed in it.
+func exampleRoomHeads() *Heads {
+	node := nodeKey.Public().ID()
+	return &Heads{Team: at, Node: node, N: testTime * 1000, Time: testTime, For: roomID,
+		Feeds: []Head{{Feed: FeedOf(node, RoomChannel(roomID)), First: 1, Seq: 9, Hash: Sum("nine")}}}
+}
+
 // roomExamples are the records of rooms.
 func roomExamples() []example {
 	node, officer := []*PrivateKey{nodeKey}, []*PrivateKey{officerKey}
 	anew := exampleCharter()
 	anew.Replaces = roomID
-	records := exampleControl(KindRecords)
-	records.Audience = within(roomID)
-	for _, r := range []Record{exampleHold(), exampleGrant()} {
-		records.Records = append(records.Records, envelopeOf(r.recordType(), must(Marshal(r)), officerKey).Encode())
-	}
 	first := exampleApprove()
 	first.Pol, first.Round = nil, 1
 	return []example{
@@ -126,8 +128,8 @@ func roomExamples() []example {
 		{"epoch", exampleEpoch(), UseNode, node},
 		{"grant", exampleGrant(), UseNode, node},
 		{"statement-room", exampleInRoom(), UseNode, node},
-		{"statement-room-records", records, UseNode, node},
 		{"parcel-room", sealedParcel(exampleInRoom(), RoomChannel(roomID), 1), UseNode, node},
+		{"heads-room", exampleRoomHeads(), UseNode, node},
 	}
 }
 
@@ -165,14 +167,10 @@ func largestRoom() []example {
 	sortedKIDs(e.Nodes...)
 	g := exampleGrant()
 	g.Key = make([]byte, MaxGrantKey)
-	st := exampleControl(KindRecords)
-	st.Audience = within(roomID)
-	st.Records = [][]byte{envelopeOf(TypeCharter, must(Marshal(c)), officers...).Encode()}
 	return []example{
 		{"charter", c, UseOfficer, officers},
 		{"member-card", card, UseOfficer, officers},
 		{"epoch", e, UseNode, []*PrivateKey{nodeKey}},
 		{"grant", g, UseNode, []*PrivateKey{nodeKey}},
-		{"statement-room-records", st, UseNode, []*PrivateKey{nodeKey}},
 	}
 }

@@ -116,6 +116,7 @@ func specFeeds(t *testing.T) {
 		{"community", Channel{}, sum("entente/v1/audience", "\xa1\x01\x01")},
 		{"two teams", Between(at, de, Hash{}), sum("entente/v1/pair", low, high, strings.Repeat("\x00", 32))},
 		{"an agreement", Between(de, at, agreementID), sum("entente/v1/pair", low, high, str(agreementID))},
+		{"a room", RoomChannel(roomID), sum("entente/v1/room", str(roomID))},
 	} {
 		if got := c.channel.Tag(); got != c.tag {
 			t.Errorf("%s: got tag %s, want %s", c.name, got, c.tag)
@@ -251,7 +252,7 @@ func sealedStatement() *rapid.Generator[*Statement] {
 			st.Body.Key, st.Body.Size = "AGE-SECRET-KEY-PQ-1X", min(st.Body.Size, MaxBlob/2)
 			st.Blob = blobOf(st.Body)
 		}
-		switch rapid.IntRange(0, 3).Draw(t, "what") {
+		switch rapid.IntRange(0, 4).Draw(t, "what") {
 		case 0:
 			st.Label, st.Title, st.Body, st.Content = tlp.Red, "", Body{}, []byte("sealed")
 			for _, team := range append([]TeamID{at}, st.Audience.Teams...) {
@@ -261,12 +262,14 @@ func sealedStatement() *rapid.Generator[*Statement] {
 		case 1:
 			st = rapid.SampledFrom([]*Statement{exampleReceipts(), exampleRecords()}).Draw(t, "control")
 			st.Audience = to(rapid.SampledFrom([]TeamID{de, ch, fr}).Draw(t, "team"))
+		case 2:
+			st.Audience = within(rapid.SampledFrom([]Hash{roomID, Sum("another")}).Draw(t, "room"))
 		}
 		return st
 	})
 }
 
-// audience draws an audience that is not the community.
+// audience draws an audience that is neither the community nor a room.
 func audience() *rapid.Generator[Audience] {
 	return rapid.Custom(func(t *rapid.T) Audience {
 		if rapid.Bool().Draw(t, "in an agreement") {
@@ -276,9 +279,9 @@ func audience() *rapid.Generator[Audience] {
 	})
 }
 
-// channels returns all channels between the teams of the tests, and the community's.
+// channels returns all channels between the teams of the tests, those of rooms, and the community's.
 func channels() []Channel {
-	all := []Channel{{}}
+	all := []Channel{{}, RoomChannel(roomID), RoomChannel(Sum("another")), RoomChannel(Sum("another room"))}
 	teams := []TeamID{at, de, ch, fr}
 	for i, a := range teams {
 		for _, b := range teams[i+1:] {
@@ -303,7 +306,8 @@ func TestSealedTravels(t *testing.T) {
 		opened := 0
 		for _, c := range channels() {
 			p := sealedParcel(st, c, rapid.Uint64Range(1, MaxCounter).Draw(t, "seq"))
-			want := false // by the words of SPEC.md
+			room := st.Audience.Kind == InRoom
+			want := room && c == RoomChannel(st.Audience.Room) // by the words of SPEC.md
 			for _, team := range st.Audience.Teams {
 				want = want || c == Between(at, team, st.Audience.Agreement)
 			}
@@ -331,14 +335,28 @@ func TestSealedTravels(t *testing.T) {
 			if _, _, err := p.OpenCommunity(nodeKey.Public()); err == nil {
 				t.Fatal("a sealed parcel was opened as one for the community")
 			}
+			epochs := []Hash{Sum("another epoch")}
+			if room {
+				epochs = append(epochs, Hash{})
+			}
+			for _, epoch := range epochs {
+				moved := edit(p, func(p *Parcel) { p.Epoch = epoch })
+				if _, _, err := moved.OpenSealed(nodeKey.Public(), inner, c); !errors.Is(err, ErrMalformed) {
+					t.Fatalf("in a parcel for another epoch: got error %v, want one that wraps ErrMalformed", err)
+				}
+			}
 			changed := slices.Clone(inner)
 			changed[rapid.IntRange(0, len(inner)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 			if _, _, err := p.OpenSealed(nodeKey.Public(), changed, c); !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrSignature) {
 				t.Fatalf("a changed statement: got error %v", err)
 			}
 		}
-		if opened != len(st.Audience.Teams) {
-			t.Fatalf("opened in %d channels, want one for each of %d teams", opened, len(st.Audience.Teams))
+		ways := len(st.Audience.Teams)
+		if st.Audience.Kind == InRoom {
+			ways = 1
+		}
+		if opened != ways {
+			t.Fatalf("opened in %d channels, want %d: the room's, or one for each team", opened, ways)
 		}
 	})
 }
@@ -354,7 +372,12 @@ func TestChannels(t *testing.T) {
 			}
 			feeds[f] = fmt.Sprint(c.Tag(), node)
 		}
-		if c.IsCommunity() {
+		if c.IsCommunity() || !c.Room().IsZero() {
+			for _, team := range []TeamID{at, de, ch, fr, {}} {
+				if c.Joins(team) {
+					t.Errorf("%s joins %s, and is between no two teams", c.Tag(), team.Short())
+				}
+			}
 			continue
 		}
 		a, b := c.low, c.high
@@ -376,11 +399,6 @@ func TestChannels(t *testing.T) {
 	}
 	if a.Partner(at) != de || a.Partner(de) != at {
 		t.Error("the parties of an agreement are not each other's partners")
-	}
-	for _, team := range []TeamID{at, de, {}} {
-		if (Channel{}).Joins(team) {
-			t.Errorf("the community's channel joins %s", team.Short())
-		}
 	}
 }
 

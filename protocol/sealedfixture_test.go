@@ -156,11 +156,11 @@ func innerOf(st *Statement) []byte {
 }
 
 // sealedParcel puts the statement into the entry seq of the channel's feed. What stands for the ciphertext depends on what is
-// inside alone.
+// inside alone. For a room it names the statement's epoch.
 func sealedParcel(st *Statement, c Channel, seq uint64) *Parcel {
 	inner := sha256.Sum256(innerOf(st))
 	p := &Parcel{Team: st.Author, Node: st.Node, Feed: FeedOf(st.Node, c), Seq: seq, Class: Normal, Blob: st.Outside(), Sealed: true,
-		Body: append([]byte("age-encryption.org/v1\n"), inner[:]...)}
+		Epoch: st.Audience.Epoch, Body: append([]byte("age-encryption.org/v1\n"), inner[:]...)}
 	if seq > 1 {
 		p.Prev = Sum(fmt.Sprint(seq - 1))
 	}

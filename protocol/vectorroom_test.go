@@ -30,15 +30,26 @@ func roomVectors() []vector {
 		s.Audience = Audience{Kind: Community, Epoch: epochID}
 		s.Label = tlp.Green
 	})
-	receipts := exampleReceipts()
-	receipts.Audience = within(roomID)
+	receipts, records := exampleReceipts(), exampleControl(KindRecords)
+	receipts.Audience, records.Audience = within(roomID), within(roomID)
+	records.Records = exampleRecords().Records
 	vs.add("room-receipts", "P-113", "receipts for a room", receipts)
+	vs.add("room-records", "P-113", "records for a room", records)
+	for _, r := range []Record{exampleCharter(), exampleHold(), exampleEpoch(), exampleGrant()} {
+		st := exampleControl(KindRecords)
+		st.Records = [][]byte{envelopeOf(r.recordType(), must(Marshal(r)), officerKey).Encode()}
+		what := strings.TrimPrefix(string(r.recordType()), "entente/v1/")
+		vs.add("room-carried-"+what, "P-119", "a record of a room in a statement for a team: of type "+what, st)
+	}
 
 	out := []vector(vs)
-	sealed := func(expect, name, rules, comment string, st *Statement, of, c Channel) {
-		p := sealedParcel(st, of, 1)
+	add := func(expect, name, rules, comment string, c Channel, inner, data []byte) {
 		out = append(out, vector{name: "room-" + name, expect: expect, form: "statement in sealed parcel", rules: rules,
-			keys: []PublicKey{nodeKey.Public()}, comment: comment, channel: c, inner: innerOf(st), data: envelopeOf(TypeParcel, must(Marshal(p)), nodeKey).Encode()})
+			keys: []PublicKey{nodeKey.Public()}, comment: comment, channel: c, inner: inner, data: data})
+	}
+	signed := func(p *Parcel) []byte { return envelopeOf(TypeParcel, must(Marshal(p)), nodeKey).Encode() }
+	sealed := func(expect, name, rules, comment string, st *Statement, of, c Channel) {
+		add(expect, name, rules, comment, c, innerOf(st), signed(sealedParcel(st, of, 1)))
 	}
 	room, other := RoomChannel(roomID), RoomChannel(Sum("another room"))
 	sealed(valid, "open", "P-80", "a statement in its room", exampleInRoom(), room, room)
@@ -46,6 +57,30 @@ func roomVectors() []vector {
 	sealed(malformed, "other-feed", "P-80", "a feed of another room", exampleInRoom(), other, room)
 	sealed(malformed, "in-pair", "P-80", "a statement for a room in the feed of two teams", exampleInRoom(), Between(at, de, Hash{}), Between(at, de, Hash{}))
 	sealed(malformed, "pair-inside", "P-80", "a statement for a team in the feed of a room", exampleAmber(), room, room)
+
+	// To which epoch the body is sealed is said outside and inside.
+	parcel := func(name, rules, comment string, st *Statement, c Channel, f func(*Parcel)) {
+		add(malformed, name, rules, comment, c, innerOf(st), signed(edit(sealedParcel(st, c, 1), f)))
+	}
+	parcel("other-epoch", "P-162", "a statement for one epoch in a parcel that is sealed to another", exampleInRoom(), room, func(p *Parcel) { p.Epoch = Sum("another epoch") })
+	parcel("parcel-no-epoch", "P-162", "a parcel of a room that does not name its epoch", exampleInRoom(), room, func(p *Parcel) { p.Epoch = Hash{} })
+	parcel("epoch-in-pair", "P-162", "an epoch on a parcel between two teams", exampleAmber(), Between(at, de, Hash{}), func(p *Parcel) { p.Epoch = epochID })
+	parcel("epoch-not-sealed", "P-161", "an epoch, to which nothing is sealed", exampleInRoom(), room, func(p *Parcel) { p.Sealed, p.Body = false, innerOf(exampleInRoom()) })
+	parcel("plain", "P-120", "a parcel of a room that is not sealed, and names no epoch", exampleInRoom(), room, func(p *Parcel) {
+		p.Sealed, p.Body, p.Epoch = false, innerOf(exampleInRoom()), Hash{}
+	})
+	community := exampleParcel(exampleStatement(), 1)
+	community.Epoch = epochID
+	out = append(out, vector{name: "room-epoch-in-community", expect: malformed, form: "statement in parcel", rules: "P-161", keys: []PublicKey{nodeKey.Public()},
+		comment: "an epoch on a parcel for the community", data: signed(community)})
+	zero := refEncode(with(tree(exampleParcel(exampleStatement(), 1)), 10, make([]byte, 32)))
+	out = append(out, vector{name: "room-epoch-zero", expect: malformed, form: "envelope", rules: "P-13", comment: "no epoch, spelled out",
+		data: envelopeOf(TypeParcel, zero, nodeKey).Encode()})
+	one := sealedParcel(exampleInRoom(), room, 1)
+	sigs := envelopeOf(TypeParcel, must(Marshal(one)), nodeKey).Sigs
+	changed := must(Marshal(edit(one, func(p *Parcel) { p.Epoch = Sum("another epoch") })))
+	add(unsigned, "epoch-changed", "P-30", "another epoch under the signature", room, innerOf(exampleInRoom()),
+		(&Envelope{Type: TypeParcel, Payload: changed, Sigs: sigs}).Encode())
 	return out
 }
 
