@@ -1,0 +1,136 @@
+package roomsync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/protocol"
+)
+
+// Protocol is the libp2p protocol id.
+const Protocol = "/entente/room/1"
+
+// ErrRefused is wrapped by an error of Backend.Take or TakeGrants that says: the peer, and not this node, is at fault.
+var ErrRefused = errors.New("refused")
+
+// A Room is one of which a peer may be given something.
+type Room struct {
+	ID     protocol.Hash
+	Digest protocol.Hash // of all that the peer may be given of it: see Digest
+}
+
+// A Record is one that a peer may be given.
+type Record struct {
+	ID, Sum protocol.Hash // Sum is that of Raw: a record with more signatures has another
+	Raw     []byte        // the encoded envelope, which nobody changes any more
+}
+
+// Sum returns the sum of an encoded envelope.
+func Sum(raw []byte) protocol.Hash { return protocol.Sum("entente/room/v1/record", raw) }
+
+// Digest returns the digest of records, which ascend by ID. Two nodes that have the same have the same digest.
+func Digest(rs []Record) protocol.Hash {
+	b := make([]byte, 0, len(protocol.Hash{})*len(rs))
+	for _, r := range rs {
+		b = append(b, r.Sum[:]...)
+	}
+	return protocol.Sum("entente/room/v1/records", b)
+}
+
+// A Backend is what the engine asks of the node. All methods are called from several goroutines at once, and none may call
+// Close.
+type Backend interface {
+	// Admits reports whether p may speak this protocol at all: a stream of any other peer is reset, and none is opened to it.
+	// It must not depend on rooms.
+	Admits(p peer.ID) bool
+	// Rooms returns the rooms of which p may be given something, ascending by ID; at most MaxRooms. It is asked often. What
+	// p may be given and refuses to keep is offered to it again and again: a node that was removed does best to name only
+	// what the others still take from it.
+	Rooms(p peer.ID) []Room
+	// Records returns what p may be given of a room, ascending by ID; nil: nothing. At most MaxRecords.
+	Records(p peer.ID, room protocol.Hash) []Record
+	// Held returns the Sums of all that this node has of a room, whoever may be given it, in any order.
+	Held(room protocol.Hash) []protocol.Hash
+	// Take verifies and durably keeps what p gave of a room, of which this node may know nothing yet. The first charter, if p
+	// gives it, comes first of all; other records come in any order. raws are Take's to keep. An error that wraps ErrRefused makes p an
+	// offender; any other says that this node could not do its work. To a p that is in no room with this node, whether the
+	// room is known must make no difference.
+	Take(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error
+	// Wants returns the epochs whose identity this node may have and lacks, and p may hold; the first MaxGrants count.
+	Wants(p peer.ID, room protocol.Hash) []protocol.Hash
+	// Grants returns encoded grants of these epochs for p's node, of those that it may have and this node holds.
+	Grants(ctx context.Context, p peer.ID, room protocol.Hash, epochs []protocol.Hash) ([][]byte, error)
+	// TakeGrants verifies grants and durably keeps what they grant. They come after the records of the same peer that it
+	// gave at the same time. Errors are as those of Take.
+	TakeGrants(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error
+	// Compared says that this node now has all of a room that p said it may give: p is in the room and was heard. It does
+	// not block.
+	Compared(p peer.ID, room protocol.Hash)
+}
+
+// Options tune an engine. The zero value of a field takes its default.
+type Options struct {
+	Every    time.Duration // after which a peer is compared with again; 5 minutes
+	Settle   time.Duration // between a change and comparing for it; 2 seconds
+	Gap      time.Duration // between two comparisons with one peer, at least; doubles while they find differences; 1 second
+	Fan      int           // peers that are compared with for a change; 4
+	Patience time.Duration // how long a peer may take for one frame, either way; 20 seconds
+
+	Log     *slog.Logger                // nil: silent
+	Offence func(p peer.ID, why string) // p broke the protocol: close its connections. May be called often, and at once
+}
+
+func (o Options) withDefaults() Options {
+	o.Every = cmp.Or(o.Every, 5*time.Minute)
+	o.Settle = cmp.Or(o.Settle, 2*time.Second)
+	o.Gap = cmp.Or(o.Gap, time.Second)
+	o.Fan = cmp.Or(o.Fan, 4)
+	o.Patience = cmp.Or(o.Patience, 20*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Offence == nil {
+		o.Offence = func(peer.ID, string) {}
+	}
+	return o
+}
+
+// An Engine keeps rooms the same with peers. It is safe for concurrent use.
+type Engine struct {
+	host    host.Host
+	backend Backend
+	opt     Options
+}
+
+// New returns an engine that serves the host's peers until Close.
+func New(h host.Host, b Backend, o Options) *Engine {
+	return &Engine{host: h, backend: b, opt: o.withDefaults()}
+}
+
+// PeerReady says that p is connected and was admitted, or that p may have more of rooms than before. The engine compares itself
+// with p soon, if a room is shared. A disconnection it notices by itself.
+func (e *Engine) PeerReady(p peer.ID) {}
+
+// Changed says that this node learned something new of a room, from a peer or, if from is empty, by itself. A moment later the
+// engine compares itself with a few other peers that share the room.
+func (e *Engine) Changed(room protocol.Hash, from peer.ID) {}
+
+// Tell hands fresh records of a room to p at once, together with what else waits for it. It does not block. Nobody changes the
+// raws any more. If p is too slow they are dropped, and p is compared with instead; if it is not connected, or may not be given
+// anything of the room, nothing happens.
+func (e *Engine) Tell(p peer.ID, room protocol.Hash, raws [][]byte) {}
+
+// Grant is Tell for grants. They arrive after the records that p was told before.
+func (e *Engine) Grant(p peer.ID, room protocol.Hash, raws [][]byte) {}
+
+// Recheck asks the backend again whether p is admitted. If not, its streams are reset, and what waits for it is dropped.
+func (e *Engine) Recheck(p peer.ID) {}
+
+// Close ends everything and waits for it. It returns nil.
+func (e *Engine) Close() error { return nil }
