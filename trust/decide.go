@@ -219,14 +219,14 @@ func terms(q Question) string {
 	return ""
 }
 
-// roomTerms is terms for a room. What was said before it froze still reaches those who were away.
+// roomTerms is terms for a room. What was said before it froze or was closed still reaches those who were away.
 func roomTerms(q Question) string {
 	switch {
 	case q.Room == RoomFounding:
 		return "room-founding"
 	case q.Room == RoomFrozen && q.Action == Compose:
 		return "room-frozen"
-	case q.Room == RoomClosed:
+	case q.Room == RoomClosed && q.Action == Compose:
 		return "room-closed"
 	case q.Room == NoRoom || q.Room > RoomClosed:
 		return "no-room"
