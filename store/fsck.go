@@ -130,6 +130,7 @@ var kindNames = map[byte]string{
 	kReindex: "wait for indexing", kBlobRef: "reference to a blob", kTerms: "terms of a message", kCorrect: "corrections",
 	kWanted: "wanted blob", kPosting: "posting", kQuota: "quota", kAgreed: "agreement", kHeld: "message held back", kLink: "link",
 	kInner: "sealed statement", kNote: "note", kAlso: "further parcel", kReceipts: "receipts", kForget: "audience given up", kInside: "content of a parcel",
+	kRoom: "record of a room", kRoomNote: "note about a room",
 }
 
 // item checks one entry of the store.

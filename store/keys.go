@@ -7,7 +7,7 @@ import (
 )
 
 // schemaVersion is the version of the layout below. A change of the layout raises it and adds a migration (migrate.go).
-const schemaVersion = 2
+const schemaVersion = 3
 
 // The layout. Numbers are big-endian, so that the order of the keys is theirs. L: sealed with this node's own cipher;
 // A: with that of the audience; -: no value. The additional data of every sealed value is the whole key.
@@ -32,8 +32,10 @@ const schemaVersion = 2
 //	o n                          L  a decision of a person of this team (actRec)
 //	p feed seq                   A  a parcel: N of its message (0: none of its own), then the envelope
 //	q N                          -  the message has to be indexed again
+//	R aud id                     A  a record of a room: the room, then the envelope
 //	r hash size N                -  the message refers to the blob
 //	s id feed seq                L  a statement of this node is in this sealed parcel, too: the parcel's id
+//	S aud name                   A  a note about a room, under the hash of its name
 //	t N aud index                A  hashed terms of the message, of 16 bytes each: what to remove from x with it
 //	u id                         L  corrections of this statement, which may come before it ([]correction)
 //	v id team                    L  receipts of a team for a statement of ours ([]protocol.Receipt)
@@ -67,8 +69,10 @@ const (
 	kAct      = 'o'
 	kParcel   = 'p'
 	kReindex  = 'q'
+	kRoom     = 'R'
 	kBlobRef  = 'r'
 	kAlso     = 's'
+	kRoomNote = 'S'
 	kTerms    = 't'
 	kCorrect  = 'u'
 	kReceipts = 'v'
@@ -114,6 +118,7 @@ var keyLengths = map[byte]int{
 	kSchema: 1, kSchema2: 1, kAudience: 9, kChunk: 45, kBlob: 41, kCounters: 1, kTeamOf: 33, kRecord: 65, kExtent: 33,
 	kAgreed: 33, kHeads: 49, kID: 33, kHeld: 9, kFork: 41, kLink: 49, kMessage: 57, kInner: 17, kNote: 33, kAct: 9, kParcel: 41, kReindex: 9,
 	kBlobRef: 49, kAlso: 73, kTerms: 21, kCorrect: 33, kReceipts: 65, kWanted: 41, kForget: 9, kPosting: 33, kQuota: 37, kInside: 33,
+	kRoom: 41, kRoomNote: 41,
 }
 
 // formerLengths are those of keys that a layout before the present one had, by the last version that had them.

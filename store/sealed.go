@@ -47,6 +47,9 @@ func channelOf(st *protocol.Statement, tag protocol.Hash) (protocol.Channel, boo
 	if c := protocol.RoomChannel(st.Audience.Room); tag == c.Tag() {
 		return c, c.Carries(st.Author, st.Audience)
 	}
+	if c := protocol.RoomChannel(st.Audience.Room); st.Audience.Kind == protocol.InRoom {
+		return c, c.Tag() == tag && c.Carries(st.Author, st.Audience)
+	}
 	for _, team := range st.Audience.Teams {
 		if c := protocol.Between(st.Author, team, st.Audience.Agreement); c.Tag() == tag {
 			return c, c.Carries(st.Author, st.Audience)

@@ -311,6 +311,8 @@ func (t *tx) cipherFor(k []byte) (Cipher, error) {
 		return nil, nil
 	case kMessage, kTerms, kInner:
 		return t.s.cipherOf(shortTag(k[9:17]))
+	case kRoom, kRoomNote:
+		return t.s.cipherOf(shortTag(k[1:9]))
 	case kParcel, kFork:
 		x, err := t.extent(hashAt(k, 1))
 		if err != nil {

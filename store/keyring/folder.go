@@ -195,7 +195,10 @@ func (f *folder) has(name string) bool {
 }
 
 // read returns a whole file of keys. The error for a missing one is ErrNoKey.
-func (f *folder) read(name string) ([]byte, error) {
+func (f *folder) read(name string) ([]byte, error) { return f.readMax(name, maxFile) }
+
+// readMax is read for a file of at most max bytes.
+func (f *folder) readMax(name string, max int64) ([]byte, error) {
 	fi, err := f.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", f.file(name), ErrNoKey)
@@ -211,19 +214,19 @@ func (f *folder) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return readRegular(file)
+	return readRegular(file, max)
 }
 
-// readRegular reads a regular file of at most maxFile bytes.
-func readRegular(file *os.File) ([]byte, error) {
+// readRegular reads a regular file of at most max bytes.
+func readRegular(file *os.File, max int64) ([]byte, error) {
 	fi, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if !fi.Mode().IsRegular() || fi.Size() > maxFile {
-		return nil, fmt.Errorf("%s is not a file of keys: want a regular file of at most %d bytes", file.Name(), maxFile)
+	if !fi.Mode().IsRegular() || fi.Size() > max {
+		return nil, fmt.Errorf("%s is not a file of keys: want a regular file of at most %d bytes", file.Name(), max)
 	}
-	return io.ReadAll(io.LimitReader(file, maxFile))
+	return io.ReadAll(io.LimitReader(file, max))
 }
 
 // create writes a new file; ErrExists if the name is taken.

@@ -219,7 +219,7 @@ func readCarried(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return readRegular(file)
+	return readRegular(file, maxFile)
 }
 
 // Officers returns the officers whose keys are in dir, by name. It needs no passphrase.

@@ -67,6 +67,7 @@ type Ring struct {
 	unlock Unlock
 	to     seal.Recipient // node.key is sealed to it
 	local  *seal.Cipher
+	epochs epochs
 
 	mu         sync.Mutex
 	closed     bool
@@ -129,19 +130,23 @@ func newRing(f *folder, u Unlock) (*Ring, error) {
 		return nil, fmt.Errorf("locking %s: %w", f.path, err)
 	}
 	f.clean(nodeKey)
+	f.clean(epochsKey)
 	return &Ring{dir: f, lock: lock, unlock: u, audiences: map[protocol.Hash]*seal.Cipher{}}, nil
 }
 
 // create writes the first record of a node.
 func (r *Ring) create(rec nodeRecord, workFactor int) error {
-	if r.dir.has(nodeKey) {
-		return fmt.Errorf("%s %w", r.dir.file(nodeKey), ErrExists)
+	for _, name := range []string{nodeKey, epochsKey} {
+		if r.dir.has(name) {
+			return fmt.Errorf("%s %w", r.dir.file(name), ErrExists)
+		}
 	}
 	id, err := r.unlock.identity(r.dir, true, workFactor)
 	if err != nil {
 		return err
 	}
 	r.unlocked(id)
+	r.epochs.adopt(&epochsRecord{})
 	if err := r.write(&rec, r.dir.create); err != nil {
 		return err
 	}
@@ -158,6 +163,9 @@ func (r *Ring) load() error {
 		return err
 	}
 	r.unlocked(id)
+	if err := r.loadEpochs(id); err != nil {
+		return err
+	}
 	plain, err := seal.UnarmorWith(text, id)
 	if errors.Is(err, seal.ErrNotRecipient) {
 		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), ErrWrongUnlock)
@@ -249,6 +257,7 @@ func (r *Ring) Close() error {
 	clear(r.rec.Audiences)
 	r.rec, r.identities = nodeRecord{}, nil
 	clear(r.audiences)
+	r.epochs.close()
 	err := r.lock.Close()
 	r.dir.close()
 	return err
