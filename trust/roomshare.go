@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -150,8 +151,9 @@ func (r *roomAt) ofChain(n *roomRecord) bool {
 var ErrUninvited = errors.New("the room is nothing to this team")
 
 // CheckInvitation says whether records of a room that is not known here are a reason to take it in: its first charter has a seat for my
-// team, or with it comes a word of somebody who vouches for my team. It verifies no signature. The error wraps ErrUninvited.
-func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope) error {
+// team, or with it comes a word of somebody who vouches for my team. If people here gave the room up before, only a word that is
+// newer counts. It verifies no signature. The error wraps ErrUninvited.
+func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope, gaveUp time.Time) error {
 	charter, asked := false, false
 	for _, e := range es {
 		rec, err := readRoomRecord(e)
@@ -163,10 +165,10 @@ func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope) erro
 			if e.ID() == id {
 				charter = true
 				_, seated := r.Seat(rs.self())
-				asked = asked || seated
+				asked = asked || seated && gaveUp.IsZero()
 			}
 		case *protocol.Vouch:
-			asked = asked || r.Applicant == rs.self()
+			asked = asked || r.Applicant == rs.self() && (gaveUp.IsZero() || unixTime(r.Issued).After(gaveUp))
 		}
 	}
 	if !charter || !asked {
@@ -231,4 +233,48 @@ func RoomOfRecord(e *protocol.Envelope) (protocol.Hash, error) {
 		return protocol.Hash{}, err
 	}
 	return roomOf(rec, e.ID()), nil
+}
+
+// Grantable returns the epochs of a room whose identity a node may have now (MayGrant), the newest first.
+func (rs *Rooms) Grantable(room protocol.Hash, to protocol.KID, now time.Time) []protocol.Hash {
+	rm := rs.rooms[room]
+	if rm == nil {
+		return nil
+	}
+	var es []*epoch
+	for _, e := range rm.epochs {
+		if rs.MayGrant(room, e.id, to, now).Allowed {
+			es = append(es, e)
+		}
+	}
+	slices.SortFunc(es, func(a, b *epoch) int { return cmp.Or(cmp.Compare(b.Created, a.Created), bytes.Compare(a.id[:], b.id[:])) })
+	var out []protocol.Hash
+	for _, e := range es {
+		out = append(out, e.id)
+	}
+	return out
+}
+
+// EpochGrace is for how long after its end the identity of an epoch is kept, for members that were away.
+const EpochGrace = 60 * 24 * time.Hour
+
+// EpochOver says whether the identity of an epoch is to be destroyed now: some time after its end, unless the charter lets who joins
+// later read what was said in it. Of a room that my team is out of, at once. An epoch that is not known is not over.
+func (rs *Rooms) EpochOver(room, id protocol.Hash, now time.Time) bool {
+	r := rs.at(room, now)
+	if r == nil || rs.rooms[room].epochs[id] == nil || r.head() == nil {
+		return false
+	}
+	v, e := r.head(), rs.rooms[room].epochs[id]
+	switch s := r.standingOf(v, rs.self()); {
+	case s == StandingRemoved || s == StandingLeft || s == StandingNone:
+		return true
+	case now.Before(unixTime(e.Until).Add(EpochGrace)):
+		return false
+	case v.History == protocol.HistoryAll:
+		return false
+	case v.History == protocol.HistoryDate:
+		return e.Until < v.HistoryFrom
+	}
+	return true
 }
