@@ -8,10 +8,13 @@
 // once has a [Slot]; two records of one signer for one slot are a [ForkProof].
 //
 // A message is a [Statement] inside a [Parcel]. For the community the parcel has the statement as it is; for anybody else it
-// has what the statement was sealed into (package seal), in a feed of the [Channel] between author and reader. Whom a
-// statement is for is inside its signature, and [Parcel.OpenSealed] refuses it in every channel that does not carry it: so
-// nobody can seal what was said to them for somebody else. What people read of a RED statement is a [Content], sealed once
+// has what the statement was sealed into (package seal), in a feed of the [Channel] between author and reader, or of a room.
+// Whom a statement is for is inside its signature, and [Parcel.OpenSealed] refuses it in every channel that does not carry it:
+// so nobody can seal what was said to them for somebody else. What people read of a RED statement is a [Content], sealed once
 // more, to persons.
+//
+// A room is its [Charter], and the votes, cards and holds about it, which its members hand each other. What is said in it is
+// sealed to an [Epoch], whose identity each of its nodes has by a [Grant].
 //
 // The package holds no rule about who may see what: that is package trust. It holds no key of this node: that is
 // store/keyring. SPEC.md in this directory specifies the forms for other implementations.
