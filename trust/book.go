@@ -49,7 +49,8 @@ type Book struct {
 	refused    map[protocol.Hash]bool              // agreements that were; at most maxRefused
 	seen       map[protocol.Hash]time.Time         // when root records that were new were first seen
 	unkept     []OwnAct                            // of seen, what Act was not given
-	generation uint64                              // counts what was taken in; whatever follows from it alone can be kept until then
+	logs       uint64                              // counts changes of root logs; whatever follows from them alone can be kept until then
+	generation uint64                              // counts these, and changes of manifests, cards and people's decisions, likewise
 }
 
 // A team is all that is known of one team.
@@ -108,6 +109,7 @@ func (b *Book) Act(a OwnAct) {
 		b.sighted(a)
 		return
 	}
+	b.generation++
 	t := b.teams[a.Team]
 	if t == nil {
 		t = newTeam(a.Team)
@@ -206,8 +208,19 @@ func (b *Book) addAll(es []*protocol.Envelope, now time.Time, load bool) []Resul
 	return results
 }
 
-func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (bool, []protocol.Hash, error) {
-	b.generation++
+func (b *Book) add(e *protocol.Envelope, now time.Time, load bool) (added bool, drop []protocol.Hash, err error) {
+	defer func() {
+		if !added && len(drop) == 0 {
+			return
+		}
+		switch e.Type {
+		case protocol.TypeRoot:
+			b.logs++
+			b.generation++
+		case protocol.TypeManifest, protocol.TypeCard:
+			b.generation++
+		}
+	}()
 	switch e.Type {
 	case protocol.TypeRoot:
 		return b.addRoot(e, now, load)

@@ -330,6 +330,7 @@ func (b *Book) Forget(id protocol.TeamID) []protocol.Hash {
 		return nil
 	}
 	ids := t.recordIDs(true)
+	b.logs++
 	b.generation++
 	b.unlist(t)
 	delete(b.teams, id)

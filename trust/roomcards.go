@@ -13,6 +13,7 @@ type roomCard struct {
 	id protocol.Hash
 	*protocol.MemberCard
 	votes       map[protocol.TeamID]int // stewards, or who claims to be one, by the depth of the root record of their officers
+	carried     bool                    // enough stewards voted for it; set by version
 	restricting bool                    // it takes something away; set by drawLine
 }
 
@@ -52,6 +53,7 @@ func compareCards(a, b *roomCard) int {
 type line struct {
 	seat  place
 	valid []*roomCard // in the order of their numbers, losers included
+	held  []place     // the seat, and what each of valid gives
 	path  []*roomCard // those that were followed
 }
 
@@ -70,18 +72,12 @@ func (l *line) overtaken(c *roomCard) bool {
 }
 
 // places returns the places that counted at any time, of whatever branch.
-func (l *line) places() []place {
-	out := []place{l.seat}
-	for _, c := range l.valid {
-		out = append(out, placeOf(c))
-	}
-	return out
-}
+func (l *line) places() []place { return l.held }
 
 // drawLine finds which of the cards about one member count, by the rule for one card after a place, and which of these are
 // followed. The answer depends on the set of cards alone; more cards never make what is followed at any number less strict.
 func drawLine(seat place, cards []*roomCard, counts func(after place, c *roomCard) bool) *line {
-	l := &line{seat: seat}
+	l := &line{seat: seat, held: []place{seat}}
 	children := map[protocol.Hash][]*roomCard{}
 	sorted := slices.SortedFunc(slices.Values(cards), func(a, b *roomCard) int {
 		return cmp.Or(cmp.Compare(a.N, b.N), bytes.Compare(a.id[:], b.id[:]))
@@ -103,7 +99,7 @@ func drawLine(seat place, cards []*roomCard, counts func(after place, c *roomCar
 		}
 		known[c.id] = placeOf(c)
 		children[c.Prev] = append(children[c.Prev], c)
-		l.valid = append(l.valid, c)
+		l.valid, l.held = append(l.valid, c), append(l.held, placeOf(c))
 	}
 	for at := (protocol.Hash{}); len(children[at]) > 0; {
 		c := slices.MinFunc(children[at], compareCards)

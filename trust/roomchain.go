@@ -36,8 +36,22 @@ type roomFacts struct {
 	leaves     []fact[protocol.Leave]
 	refounds   []fact[protocol.Refound]
 
+	holdsOn  map[protocol.TeamID][]fact[protocol.Hold]  // by subject
+	leavesOf map[protocol.TeamID][]fact[protocol.Leave] // by team
+
 	// depthOf returns the number from which on root records of the team count, if officers of the named one do.
 	depthOf func(protocol.TeamID, protocol.Hash) int
+}
+
+// index sorts by team what is asked for each.
+func (f *roomFacts) index() {
+	f.holdsOn, f.leavesOf = map[protocol.TeamID][]fact[protocol.Hold]{}, map[protocol.TeamID][]fact[protocol.Leave]{}
+	for _, h := range f.holds {
+		f.holdsOn[h.rec.Subject] = append(f.holdsOn[h.rec.Subject], h)
+	}
+	for _, l := range f.leaves {
+		f.leavesOf[l.rec.Team] = append(f.leavesOf[l.rec.Team], l)
+	}
 }
 
 // A roomChain is the versions of a charter that count.
@@ -60,11 +74,14 @@ type roomVersion struct {
 	id protocol.Hash
 	*protocol.Charter
 	quorum    int
+	pins      map[protocol.TeamID]int // of stewards: from which root record on their officers sign under it
 	lines     map[protocol.TeamID]*line
 	cards     []*roomCard // of this version, whether or not they count
 	approved  map[voteKey]map[protocol.TeamID]protocol.Hash
 	adopted   map[voteKey]map[protocol.TeamID]protocol.Hash
-	proposals []charterFact // that would follow it
+	proposals []charterFact            // that would follow it
+	misfits   map[protocol.Hash]string // of proposals: see unfit
+	cheating  []cheat
 }
 
 // approvals counts who approved what.
@@ -146,8 +163,11 @@ func (f *roomFacts) pin(c *protocol.Charter, t protocol.TeamID) int {
 // version draws what was decided and voted under a charter that counts.
 func (f *roomFacts) version(c charterFact) *roomVersion {
 	v := &roomVersion{id: c.id, Charter: c.Charter, quorum: quorumOf(len(c.Stewards)), lines: map[protocol.TeamID]*line{},
-		approved: map[voteKey]map[protocol.TeamID]protocol.Hash{}, adopted: map[voteKey]map[protocol.TeamID]protocol.Hash{}}
-	subjects := map[protocol.TeamID][]*roomCard{}
+		pins: map[protocol.TeamID]int{}, misfits: map[protocol.Hash]string{}, approved: map[voteKey]map[protocol.TeamID]protocol.Hash{}, adopted: map[voteKey]map[protocol.TeamID]protocol.Hash{}}
+	for _, s := range c.Stewards {
+		v.pins[s] = f.pin(c.Charter, s)
+	}
+	subjects, admits := map[protocol.TeamID][]*roomCard{}, map[protocol.TeamID]bool{}
 	for _, s := range c.Members {
 		subjects[s.Team] = nil
 	}
@@ -155,6 +175,8 @@ func (f *roomFacts) version(c charterFact) *roomVersion {
 		if k.Charter == v.id {
 			v.cards = append(v.cards, k)
 			subjects[k.Subject] = append(subjects[k.Subject], k)
+			admits[k.Subject] = admits[k.Subject] || !k.Accept.IsZero()
+			k.carried = len(f.voters(v, k)) >= v.needed(k.MemberCard)
 		}
 	}
 	// Whether an admission counts depends on who else was admitted, as sponsor. Who vouched has a place of its own, which does
@@ -162,6 +184,9 @@ func (f *roomFacts) version(c charterFact) *roomVersion {
 	for range len(subjects) + 1 {
 		changed := false
 		for t, cards := range subjects {
+			if v.lines[t] != nil && !admits[t] {
+				continue
+			}
 			var seat place
 			if s, ok := c.Seat(t); ok {
 				seat = place{status: s.Status, until: s.Until, joined: s.Joined, root: s.Root}
@@ -181,6 +206,10 @@ func (f *roomFacts) version(c charterFact) *roomVersion {
 		}
 	}
 	slices.SortFunc(v.proposals, func(a, b charterFact) int { return bytes.Compare(a.id[:], b.id[:]) })
+	for _, n := range v.proposals {
+		v.misfits[n.id] = f.unfit(v, n.Charter)
+	}
+	v.cheating = f.cheats(v)
 	return v
 }
 
@@ -196,14 +225,14 @@ func (f *roomFacts) votes(v *roomVersion) {
 	}
 	known := map[protocol.Hash]*protocol.Approve{}
 	for _, a := range f.approves {
-		if r := a.rec; r.Version == v.Version+1 && v.IsSteward(r.Team) && a.depth >= f.pin(v.Charter, r.Team) {
+		if r := a.rec; r.Version == v.Version+1 && v.IsSteward(r.Team) && a.depth >= v.pins[r.Team] {
 			known[a.id] = r
 			put(v.approved, voteKey{r.Round, r.Charter}, r.Team, a.id)
 		}
 	}
 	for _, a := range f.adopts {
 		r := a.rec
-		if r.Version != v.Version+1 || !v.IsSteward(r.Team) || a.depth < f.pin(v.Charter, r.Team) {
+		if r.Version != v.Version+1 || !v.IsSteward(r.Team) || a.depth < v.pins[r.Team] {
 			continue
 		}
 		by := map[protocol.TeamID]bool{}
@@ -222,7 +251,7 @@ func (f *roomFacts) votes(v *roomVersion) {
 func (f *roomFacts) successors(v *roomVersion) []charterFact {
 	var out []charterFact
 	for _, n := range v.proposals {
-		if winner(n.id, v.adopted, v.quorum) && f.unfit(v, n.Charter) == "" && len(f.unaccepted(v, n)) == 0 {
+		if winner(n.id, v.adopted, v.quorum) && v.misfits[n.id] == "" && len(f.unaccepted(v, n)) == 0 {
 			out = append(out, n)
 		}
 	}
@@ -303,7 +332,7 @@ func (v *roomVersion) needed(c *protocol.MemberCard) int {
 func (f *roomFacts) voters(v *roomVersion, c *roomCard) []protocol.TeamID {
 	var out []protocol.TeamID
 	for _, s := range v.Stewards {
-		if d, ok := c.votes[s]; ok && s != c.Subject && d >= f.pin(v.Charter, s) {
+		if d, ok := c.votes[s]; ok && s != c.Subject && d >= v.pins[s] {
 			out = append(out, s)
 		}
 	}
@@ -312,7 +341,7 @@ func (f *roomFacts) voters(v *roomVersion, c *roomCard) []protocol.TeamID {
 
 // counts reports whether the card has effect after the place: enough stewards voted for it, and it is well founded.
 func (f *roomFacts) counts(v *roomVersion, after place, c *roomCard) bool {
-	return len(f.voters(v, c)) >= v.needed(c.MemberCard) && f.unfounded(v, after, c.MemberCard) == ""
+	return c.carried && f.unfounded(v, after, c.MemberCard) == ""
 }
 
 // unfounded returns why no vote could make the card count after the place, in words; "" if votes can.
@@ -373,7 +402,7 @@ func (f *roomFacts) cheats(v *roomVersion) []cheat {
 		}
 	}
 	votes := func(t protocol.TeamID, version uint64, depth int) bool {
-		return version == v.Version+1 && v.IsSteward(t) && depth >= f.pin(v.Charter, t)
+		return version == v.Version+1 && v.IsSteward(t) && depth >= v.pins[t]
 	}
 	type slot struct {
 		team  protocol.TeamID

@@ -3,7 +3,6 @@ package trust
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/tlp"
@@ -193,45 +192,5 @@ func TestRoomNames(t *testing.T) {
 		if words == "" || len(rule) > protocol.MaxRule {
 			t.Errorf("rule %s: %q", rule, words)
 		}
-	}
-}
-
-// What it costs to ask about a room of 250 members, of whom 50 came by cards.
-func BenchmarkRoom(b *testing.B) {
-	w := newRoomWorld(b, 7, 193, 50, 0)
-	for i := range 50 {
-		to := w.teams[200+i]
-		root, _ := w.ledgers[0].rootOf(to)
-		at := uint64(w.now.Unix())
-		for s := range 2 {
-			sr, _ := w.ledgers[0].rootOf(w.teams[s])
-			w.put(&protocol.Vouch{Room: w.room, Applicant: to, Team: w.teams[s], Root: sr, Issued: at, Expires: at + 86400*30, Charter: w.room}, w.teams[s])
-		}
-		w.put(&protocol.Accept{Room: w.room, Charter: w.room, Team: to, Root: root, Issued: at + 1}, to)
-	}
-	rs := w.ledgers[0]
-	for r := range w.pool {
-		w.deliver(0, r)
-	}
-	w.now = w.now.Add(50 * time.Hour)
-	for _, to := range w.teams[200:] {
-		c, d := rs.DraftCard(w.room, to, protocol.MemberFull, "", nil, w.now)
-		if !d.Allowed {
-			b.Fatal(d.Reason)
-		}
-		w.put(c, w.teams[:5]...)
-	}
-	i, _ := rs.Room(w.room, w.now)
-	members := 0
-	for _, m := range i.Members {
-		if m.Status == StandingMember {
-			members++
-		}
-	}
-	if members != 250 {
-		b.Fatalf("%d members", members)
-	}
-	for b.Loop() {
-		rs.Room(w.room, w.now)
 	}
 }

@@ -59,15 +59,7 @@ func (rs *Rooms) open(room protocol.Hash, now time.Time) (*roomAt, *roomVersion,
 
 // standingOf returns where a team stands.
 func (r *roomAt) standingOf(v *roomVersion, t protocol.TeamID) Standing {
-	if l := v.lines[t]; l.status() != 0 {
-		return r.member(v, t, l).Status
-	}
-	for _, m := range r.members(v) {
-		if m.Team == t {
-			return m.Status
-		}
-	}
-	return StandingNone
+	return r.roll.member(t).Status
 }
 
 // DraftApprove drafts my team's approval of a proposed charter.
@@ -136,7 +128,7 @@ func (rs *Rooms) DraftCharter(room protocol.Hash, now time.Time, edit func(*prot
 	c := *v.Charter
 	c.Room, c.Version, c.Prev, c.Replaces, c.Voids, c.Issued = room, v.Version+1, v.id, protocol.Hash{}, nil, uint64(now.Unix())
 	c.Members, c.Stewards = nil, nil
-	for _, m := range r.members(v) {
+	for _, m := range r.roll.members {
 		l := v.lines[m.Team]
 		if l.status() == 0 || m.Status == StandingRemoved || m.Status == StandingLeft {
 			continue

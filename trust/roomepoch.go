@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -41,8 +40,16 @@ func (rs *Rooms) addEpoch(e *protocol.Envelope) (room protocol.Hash, added bool,
 	if len(rm.epochs) >= MaxRoomRecords {
 		return pe.Room, false, fmt.Errorf("%w: room %s has %d epochs", ErrFull, pe.Room.Short(), MaxRoomRecords)
 	}
-	rm.epochs[id] = &epoch{id, pe, e}
+	rm.putEpoch(&epoch{id, pe, e})
 	return pe.Room, true, nil
+}
+
+func (rm *room) putEpoch(e *epoch) { rm.epochs[e.id], rm.roll = e, nil }
+
+// names reports whether the epoch is for the node.
+func (e *epoch) names(k protocol.KID) bool {
+	_, in := slices.BinarySearchFunc(e.Nodes, k, func(a, b protocol.KID) int { return bytes.Compare(a[:], b[:]) })
+	return in
 }
 
 // DropEpochs forgets epochs that ended before the time, and returns their ids: the caller destroys their identities. What was
@@ -56,6 +63,7 @@ func (rs *Rooms) DropEpochs(room protocol.Hash, before time.Time) (ids []protoco
 		if unixTime(e.Until).Before(before) {
 			ids = append(ids, id)
 			delete(rm.epochs, id)
+			rm.roll = nil
 		}
 	}
 	return ascending(ids)
@@ -80,32 +88,10 @@ type Reader struct {
 // as far as I can tell who they are. A team that is stale, disputed or blocked here has none.
 func (rs *Rooms) Readers(room protocol.Hash, now time.Time) []Reader {
 	r := rs.at(room, now)
-	if r == nil {
+	if r == nil || r.head() == nil {
 		return nil
 	}
-	return rs.readers(r)
-}
-
-func (rs *Rooms) readers(r *roomAt) []Reader {
-	v := r.head()
-	if v == nil || len(r.rivals) > 0 || v.Closed {
-		return nil
-	}
-	var out []Reader
-	for _, m := range r.members(v) {
-		if m.Status != StandingMember || rs.unfit(m.Team, r.now) != "" {
-			continue
-		}
-		for kid, n := range rs.book.teams[m.Team].listed {
-			if n.revoked == nil {
-				out = append(out, Reader{m.Team, kid})
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b Reader) int {
-		return cmp.Or(bytes.Compare(a.Node[:], b.Node[:]), bytes.Compare(a.Team[:], b.Team[:]))
-	})
-	return out
+	return slices.Clone(r.roll.readers)
 }
 
 // unfit returns why nothing new is sealed to a team, whatever the room says, in words; "" if it is.
@@ -130,7 +116,7 @@ func (rs *Rooms) Unreached(room protocol.Hash, now time.Time) map[protocol.TeamI
 		return nil
 	}
 	out := map[protocol.TeamID]string{}
-	for _, m := range r.members(r.head()) {
+	for _, m := range r.roll.members {
 		if m.Status != StandingMember {
 			continue
 		}
@@ -143,7 +129,7 @@ func (rs *Rooms) Unreached(room protocol.Hash, now time.Time) map[protocol.TeamI
 	return out
 }
 
-// A Usable is an epoch that may be sealed to.
+// A Usable is an epoch that may be sealed to. What it points to must not be changed.
 type Usable struct {
 	ID protocol.Hash
 	*protocol.Epoch
@@ -156,10 +142,15 @@ type Usable struct {
 // now, then the order of makers (EpochOrder), then the newest.
 func (rs *Rooms) UsableEpoch(room protocol.Hash, now time.Time, holds func(id protocol.Hash) bool) (u Usable, ok bool) {
 	r := rs.at(room, now)
-	if r == nil {
+	if r == nil || r.head() == nil {
 		return u, false
 	}
-	return rs.usable(r, holds)
+	for _, u := range r.roll.fit {
+		if holds == nil || holds(u.ID) {
+			return u, true
+		}
+	}
+	return u, false
 }
 
 // testOnlyUsable, if set, takes the place of mayUse.
@@ -174,97 +165,25 @@ func mayUse(e *protocol.Epoch, charter protocol.Hash, readers map[protocol.KID]b
 		!slices.ContainsFunc(e.Nodes, func(k protocol.KID) bool { return !readers[k] })
 }
 
-func (rs *Rooms) usable(r *roomAt, holds func(protocol.Hash) bool) (u Usable, ok bool) {
-	readers := rs.readers(r)
-	v := r.head()
-	if len(readers) == 0 {
-		return u, false
-	}
-	may := map[protocol.KID]bool{}
-	for _, n := range readers {
-		may[n.Node] = true
-	}
-	cards, held := r.digests(v)
-	order := rs.order(r, readers)
-	var fit []Usable
-	for id, e := range rs.rooms[r.room].epochs {
-		if !mayUse(e.Epoch, v.id, may, r.now) || unixTime(e.Until).After(unixTime(e.Created).Add(time.Duration(v.EpochDays)*24*time.Hour)) ||
-			holds != nil && !holds(id) {
-			continue
-		}
-		one := Usable{ID: id, Epoch: e.Epoch}
-		for _, n := range readers {
-			if _, in := slices.BinarySearchFunc(e.Nodes, n.Node, func(a, b protocol.KID) int { return bytes.Compare(a[:], b[:]) }); !in {
-				one.Missing = append(one.Missing, n.Node)
-			}
-		}
-		fit = append(fit, one)
-	}
-	if len(fit) == 0 {
-		return u, false
-	}
-	known := func(u Usable) int {
-		if u.Cards == cards && u.Holds == held {
-			return 0
-		}
-		return 1
-	}
-	return slices.MinFunc(fit, func(a, b Usable) int {
-		return cmp.Or(cmp.Compare(len(a.Missing), len(b.Missing)), cmp.Compare(known(a), known(b)),
-			cmp.Compare(slices.Index(order, a.Node), slices.Index(order, b.Node)), cmp.Compare(b.Created, a.Created), bytes.Compare(a.ID[:], b.ID[:]))
-	}), true
-}
-
 // EpochOrder returns in which order nodes make an epoch when one is needed, so that not all do at once: those of stewards
 // first, then by a hash over what is known of the room, which nobody can choose. The first does so at once, each of the others
 // when none has come after a while. Who has something to say waits for nobody.
 func (rs *Rooms) EpochOrder(room protocol.Hash, now time.Time) []protocol.KID {
 	r := rs.at(room, now)
-	if r == nil {
+	if r == nil || r.head() == nil {
 		return nil
 	}
-	return rs.order(r, rs.readers(r))
-}
-
-func (rs *Rooms) order(r *roomAt, readers []Reader) []protocol.KID {
-	v := r.head()
-	if v == nil {
-		return nil
-	}
-	cards, held := r.digests(v)
-	type turn struct {
-		steward bool
-		hash    protocol.Hash
-		kid     protocol.KID
-	}
-	var turns []turn
-	for _, n := range readers {
-		turns = append(turns, turn{v.IsSteward(n.Team), protocol.Sum("entente/v1/turn", cards[:], held[:], n.Node[:]), n.Node})
-	}
-	slices.SortFunc(turns, func(a, b turn) int {
-		if a.steward != b.steward {
-			if a.steward {
-				return -1
-			}
-			return 1
-		}
-		return bytes.Compare(a.hash[:], b.hash[:])
-	})
-	var out []protocol.KID
-	for _, t := range turns {
-		out = append(out, t.kid)
-	}
-	return out
+	return slices.Clone(r.roll.order)
 }
 
 // NeedsRekey says why the room needs a new epoch, in words; "" if it does not. Restricting changes make the old ones unusable;
 // new nodes and time make a new one desirable.
 func (rs *Rooms) NeedsRekey(room protocol.Hash, now time.Time) string {
 	r := rs.at(room, now)
-	if r == nil || len(rs.readers(r)) == 0 {
+	if r == nil || r.head() == nil || len(r.roll.readers) == 0 {
 		return ""
 	}
-	u, ok := rs.usable(r, nil)
+	u, ok := rs.UsableEpoch(room, now, nil)
 	switch {
 	case !ok && len(rs.rooms[room].epochs) == 0:
 		return "the room has no key yet"
@@ -290,9 +209,9 @@ func (rs *Rooms) DraftEpoch(room protocol.Hash, node protocol.KID, recipient str
 	v := r.head()
 	e := &protocol.Epoch{Room: room, Charter: v.id, Team: rs.self(), Node: node, Recipient: recipient, Created: uint64(now.Unix()),
 		Until: uint64(now.Unix()) + v.EpochDays*86400}
-	e.Cards, e.Holds = r.digests(v)
+	e.Cards, e.Holds = r.roll.cards, r.roll.held
 	own := false
-	for _, n := range rs.readers(r) {
+	for _, n := range r.roll.readers {
 		if own = own || n == (Reader{rs.self(), node}); len(e.Nodes) == 0 || e.Nodes[len(e.Nodes)-1] != n.Node {
 			e.Nodes = append(e.Nodes, n.Node)
 		}
@@ -311,15 +230,17 @@ func (rs *Rooms) MayGrant(room, id protocol.Hash, to protocol.KID, now time.Time
 		return roomDecision("epoch-unknown")
 	}
 	e := rs.rooms[room].epochs[id]
-	i := slices.IndexFunc(rs.readers(r), func(n Reader) bool { return n.Node == to })
-	if i < 0 {
-		return roomDecision("grant-node")
+	if r.head() == nil {
+		return roomDecision("room-founding")
 	}
-	if slices.Contains(e.Nodes, to) {
+	team, reads := r.roll.nodes[to]
+	switch {
+	case !reads:
+		return roomDecision("grant-node")
+	case e.names(to):
 		return roomDecision("")
 	}
 	v := r.head()
-	team := rs.readers(r)[i].Team
 	joined := v.lines[team].tip().joined
 	from := joined // of a node that its team added later: from when the team joined
 	switch v.History {
@@ -364,7 +285,7 @@ func (rs *Rooms) MaySpeak(room protocol.Hash, l tlp.Label, synced map[protocol.T
 	}
 	v := r.head()
 	others, fresh := 0, 0
-	for _, m := range r.members(v) {
+	for _, m := range r.roll.members {
 		if m.Team == r.self || m.Status != StandingMember {
 			continue
 		}
@@ -402,7 +323,7 @@ func (rs *Rooms) AcceptMessage(st *protocol.Statement, feed protocol.FeedID, seq
 		return roomDecision("epoch-unknown")
 	case e.Charter != st.Audience.Charter:
 		return roomDecision("epoch-mismatch")
-	case !slices.Contains(e.Nodes, st.Node):
+	case !e.names(st.Node):
 		return roomDecision("epoch-author")
 	case st.Label > r.versions[i].Ceiling:
 		return roomDecision("room-ceiling")
@@ -410,10 +331,9 @@ func (rs *Rooms) AcceptMessage(st *protocol.Statement, feed protocol.FeedID, seq
 	if st.Author == r.self {
 		return roomDecision("")
 	}
-	v := r.head()
-	m := RoomMember{}
-	if l := v.lines[st.Author]; l.status() != 0 {
-		m = r.member(v, st.Author, l)
+	m := r.roll.member(st.Author)
+	if m.Status == StandingProposed && r.head().lines[st.Author].status() == 0 {
+		m = RoomMember{} // who was out and is proposed again
 	}
 	switch {
 	case m.Status == StandingMember:

@@ -205,7 +205,7 @@ func checkUsable(t *rapid.T) string {
 		}
 		for i, rs := range w.ledgers {
 			for _, e := range epochs {
-				rs.rooms[w.room].epochs[e.id] = e
+				rs.rooms[w.room].putEpoch(e)
 			}
 			u, ok := rs.UsableEpoch(w.room, w.now, nil)
 			if !ok {
@@ -234,7 +234,7 @@ func checkUsable(t *rapid.T) string {
 			return "a member may not make a key: " + d.Reason
 		}
 		for _, rs := range w.ledgers {
-			rs.rooms[w.room].epochs[protocol.Sum("test", []byte("last"), id[:])] = &epoch{id: protocol.Sum("test", []byte("last"), id[:]), Epoch: e}
+			rs.rooms[w.room].putEpoch(&epoch{id: protocol.Sum("test", []byte("last"), id[:]), Epoch: e})
 		}
 	}
 	chosen := map[protocol.Hash]bool{}

@@ -93,7 +93,7 @@ func (r *roomAt) approval(v *roomVersion, n charterFact) (round, pol uint64, rul
 		return 0, 0, "not-steward"
 	}
 	switch {
-	case r.unfit(v, n.Charter) != "":
+	case v.misfits[n.id] != "":
 		return 0, 0, "charter-unfit"
 	case r.ahead(n.Issued):
 		return 0, 0, "from-the-future"
@@ -145,7 +145,7 @@ func (r *roomAt) adoption(v *roomVersion, n charterFact, voids []protocol.Hash) 
 	if !v.IsSteward(r.self) {
 		return 0, "not-steward"
 	}
-	if r.unfit(v, n.Charter) != "" {
+	if v.misfits[n.id] != "" {
 		return 0, "charter-unfit"
 	}
 	if len(r.unaccepted(v, n)) > 0 {
@@ -336,8 +336,14 @@ func (rs *Rooms) Ask(act Action, l tlp.Label, aud protocol.Audience, peer protoc
 	if aud.Kind != protocol.InRoom {
 		return q
 	}
-	i, ok := rs.Room(aud.Room, now)
-	if !ok || i.Charter == nil {
+	r := rs.at(aud.Room, now)
+	if r == nil {
+		return q
+	}
+	var i RoomInfo
+	if v := r.head(); v != nil {
+		r.brief(&i, v)
+	} else if r.founding(&i); i.Charter == nil {
 		return q
 	}
 	q.Room, q.Standing = i.State, i.Standing(peer)

@@ -22,14 +22,13 @@ const (
 var ErrNoRoom = errors.New("no such room")
 
 // Rooms is what my team knows of the rooms that it is in, or is asked into: verified records beside a Book, which says whose
-// officers and nodes are whose. It is not safe for concurrent use.
+// officers and nodes are whose. It is not safe for concurrent use, not even to ask: what follows from the records is kept.
 //
 // Everything that it says of a room follows from the set of records, those of the teams in the Book, and now; not from their
 // order.
 type Rooms struct {
-	book       *Book
-	rooms      map[protocol.Hash]*room
-	generation uint64 // counts what was taken in
+	book  *Book
+	rooms map[protocol.Hash]*room
 }
 
 // A room is what is kept of one.
@@ -38,14 +37,32 @@ type room struct {
 	records map[protocol.Hash]*roomRecord
 	epochs  map[protocol.Hash]*epoch
 	heard   map[protocol.TeamID]time.Time
-	drawn   *drawn // nil: not yet
+	passed  map[protocol.Hash]bool // ids of those of records that are Refounds, by which other rooms are judged
+	drawn   *drawn                 // nil: there are other records since
+	roll    *roll                  // nil: likewise, or other epochs
+}
+
+func newRoom(id protocol.Hash) *room {
+	return &room{id: id, records: map[protocol.Hash]*roomRecord{}, epochs: map[protocol.Hash]*epoch{}, heard: map[protocol.TeamID]time.Time{},
+		passed: map[protocol.Hash]bool{}}
 }
 
 // drawn is what follows from records and root logs alone, kept until there are others.
 type drawn struct {
-	rooms, book uint64
-	facts       *roomFacts
-	chain       *roomChain
+	logs  uint64 // Book.logs
+	facts *roomFacts
+	chain *roomChain
+}
+
+// changed notes that there is another record of the room, or one less: what followed from them follows no more.
+func (rs *Rooms) changed(rm *room, n *roomRecord) {
+	rm.drawn, rm.roll = nil, nil
+	if r, ok := n.rec.(*protocol.Refound); ok {
+		rm.passed[n.id] = true
+		if next := rs.rooms[r.New]; next != nil {
+			next.drawn, next.roll = nil, nil
+		}
+	}
 }
 
 // A roomRecord is one that officers signed.
@@ -114,7 +131,7 @@ func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 			r.Err = fmt.Errorf("%w: %d rooms are known: leave some", ErrFull, MaxRooms)
 			return r
 		}
-		rm = &room{id: r.ID, records: map[protocol.Hash]*roomRecord{}, epochs: map[protocol.Hash]*epoch{}, heard: map[protocol.TeamID]time.Time{}}
+		rm = newRoom(r.ID)
 	}
 	n := &roomRecord{id: r.ID, env: e, rec: rec}
 	if n.team, n.root = signerOf(rec); n.team.IsZero() {
@@ -143,7 +160,7 @@ func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 		return r
 	}
 	rm.records[r.ID], rs.rooms[r.Room] = n, rm
-	rs.generation++
+	rs.changed(rm, n)
 	r.Added, r.Envelope = true, n.env
 	return r
 }
@@ -234,12 +251,13 @@ func (rs *Rooms) facts(rm *room) *roomFacts {
 		if o == rm {
 			continue
 		}
-		for _, n := range o.records {
-			if r, ok := n.rec.(*protocol.Refound); ok && r.New == rm.id {
+		for id := range o.passed {
+			if n := o.records[id]; n.rec.(*protocol.Refound).New == rm.id {
 				rs.putFact(f, n, rs.depth(n.team, n.root, n.signers[n.team], false))
 			}
 		}
 	}
+	f.index()
 	return f
 }
 
@@ -285,11 +303,16 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 	if rm == nil {
 		return nil
 	}
-	if d := rm.drawn; d == nil || d.rooms != rs.generation || d.book != rs.book.generation {
+	if d := rm.drawn; d == nil || d.logs != rs.book.logs {
 		f := rs.facts(rm)
-		rm.drawn = &drawn{rs.generation, rs.book.generation, f, f.chain()}
+		rm.drawn, rm.roll = &drawn{rs.book.logs, f, f.chain()}, nil
 	}
-	return &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
+	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
+	if r.head() != nil && !rm.roll.current(rs.book.generation, now) {
+		rm.roll = rs.callRoll(r, rm.epochs)
+	}
+	r.roll = rm.roll
+	return r
 }
 
 // Room returns what is known of a room at the time now.
@@ -376,8 +399,12 @@ func (rs *Rooms) ForgetRoom(id protocol.Hash) (ids []protocol.Hash) {
 	for _, e := range rs.RoomRecords(id) {
 		ids = append(ids, e.ID())
 	}
+	if rm := rs.rooms[id]; rm != nil {
+		for p := range rm.passed {
+			rs.changed(rm, rm.records[p])
+		}
+	}
 	delete(rs.rooms, id)
-	rs.generation++
 	return ids
 }
 

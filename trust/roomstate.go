@@ -23,6 +23,7 @@ type roomAt struct {
 	self  protocol.TeamID
 	call  func(protocol.TeamID) string
 	heard map[protocol.TeamID]time.Time
+	roll  *roll // at now; nil while the room is being founded
 }
 
 // info computes what is known of the room.
@@ -33,23 +34,28 @@ func (r *roomAt) info() RoomInfo {
 		r.founding(&i)
 		return i
 	}
-	i.Name, i.Version, i.CharterID, i.Charter, i.Stewards, i.Quorum = v.Name, v.Version, v.id, v.Charter, v.Stewards, v.quorum
-	i.Members = r.members(v)
-	i.Mine, i.Steward = i.Standing(r.self), v.IsSteward(r.self)
-	i.Cards, i.Holds = r.digests(v)
-	i.Rivals = r.rivals
+	r.brief(&i, v)
+	i.Members = slices.Clone(i.Members)
 	for _, w := range r.versions {
-		for _, c := range r.cheats(w) {
+		for _, c := range w.cheating {
 			i.Cheats = append(i.Cheats, Cheat{c.team, c.a, c.b})
 			i.Warnings = append(i.Warnings, fmt.Sprintf("%s voted twice, or against its own vote, and the records prove it: talk to its people", r.call(c.team)))
 		}
 	}
-	r.setState(&i, v)
 	if i.State == RoomOpen || i.State == RoomQuorumLost {
 		i.Proposals = r.proposals(v)
 	}
 	r.warn(&i)
 	return i
+}
+
+// brief fills in all but what needs somebody's doing. Members are not a copy.
+func (r *roomAt) brief(i *RoomInfo, v *roomVersion) {
+	i.Name, i.Version, i.CharterID, i.Charter, i.Stewards, i.Quorum = v.Name, v.Version, v.id, v.Charter, v.Stewards, v.quorum
+	i.Members = r.roll.members
+	i.Mine, i.Steward = i.Standing(r.self), v.IsSteward(r.self)
+	i.Cards, i.Holds, i.Rivals = r.roll.cards, r.roll.held, r.rivals
+	r.setState(i, v)
 }
 
 // founding fills in what is known of a room whose first stewards have not all signed.
@@ -120,7 +126,7 @@ func (r *roomAt) setState(i *RoomInfo, v *roomVersion) {
 
 func (r *roomAt) accused(v *roomVersion) string {
 	var ts []protocol.TeamID
-	for _, c := range r.cheats(v) {
+	for _, c := range v.cheating {
 		ts = append(ts, c.team)
 	}
 	if len(ts) == 0 {
@@ -232,8 +238,8 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 // leaveOf returns the team's word that it is out, if it is newer than its last acceptance.
 func (r *roomAt) leaveOf(t protocol.TeamID, joined uint64) *protocol.Leave {
 	var last *protocol.Leave
-	for _, l := range r.leaves {
-		if l.rec.Team == t && l.depth >= 0 && l.rec.Issued >= joined && (last == nil || l.rec.Issued > last.Issued) {
+	for _, l := range r.leavesOf[t] {
+		if l.depth >= 0 && l.rec.Issued >= joined && (last == nil || l.rec.Issued > last.Issued) {
 			last = l.rec
 		}
 	}
@@ -243,8 +249,8 @@ func (r *roomAt) leaveOf(t protocol.TeamID, joined uint64) *protocol.Leave {
 // holdOf returns the hold on the team that lasts longest, if one is in effect.
 func (r *roomAt) holdOf(v *roomVersion, t protocol.TeamID) *protocol.Hold {
 	var last *protocol.Hold
-	for _, h := range r.holds {
-		if h.rec.Subject == t && r.inEffect(v, h) && (last == nil || h.rec.Until > last.Until || h.rec.Until == last.Until &&
+	for _, h := range r.holdsOn[t] {
+		if r.inEffect(v, h) && (last == nil || h.rec.Until > last.Until || h.rec.Until == last.Until &&
 			bytes.Compare(h.rec.Team[:], last.Team[:]) < 0) {
 			last = h.rec
 		}
@@ -253,7 +259,7 @@ func (r *roomAt) holdOf(v *roomVersion, t protocol.TeamID) *protocol.Hold {
 }
 
 func (r *roomAt) inEffect(v *roomVersion, h fact[protocol.Hold]) bool {
-	return h.rec.Charter == v.id && v.IsSteward(h.rec.Team) && h.depth >= r.pin(v.Charter, h.rec.Team) &&
+	return h.rec.Charter == v.id && v.IsSteward(h.rec.Team) && h.depth >= v.pins[h.rec.Team] &&
 		h.rec.Until <= h.rec.Issued+v.HoldDays*86400 && unixTime(h.rec.Issued).Before(r.now.Add(protocol.MaxClockAhead)) &&
 		r.now.Unix() < int64(h.rec.Until)
 }
@@ -301,14 +307,14 @@ func (r *roomAt) proposals(v *roomVersion) []Proposal {
 	for _, c := range v.cards {
 		l := v.lines[c.Subject]
 		n, prev := l.tip().next()
-		if slices.Contains(l.valid, c) || c.N != n || c.Prev != prev {
+		if c.N != n || c.Prev != prev || slices.Contains(l.valid, c) {
 			continue
 		}
 		p := r.cardProposal(v, l.tip(), c)
 		drafted[c.Subject] = drafted[c.Subject] || p.Kind == "admission"
 		about = append(about, p)
 	}
-	for _, m := range r.members(v) {
+	for _, m := range r.roll.members {
 		if m.Status == StandingProposed && !drafted[m.Team] && v.lines[m.Team].status() == 0 {
 			about = append(about, r.application(v, m.Team))
 		}
@@ -343,7 +349,7 @@ func (r *roomAt) charterProposal(v *roomVersion, n charterFact) Proposal {
 			p.Adopted = append(p.Adopted, s)
 		}
 	}
-	if why := r.unfit(v, n.Charter); why != "" {
+	if why := v.misfits[n.id]; why != "" {
 		p.Missing = append(p.Missing, why)
 	}
 	for _, s := range r.unaccepted(v, n) {

@@ -142,7 +142,7 @@ func (w *roomWorld) deliver(i, record int) RoomResult {
 	id := roomOf(rec, n.id)
 	rm := rs.rooms[id]
 	if rm == nil {
-		rm = &room{id: id, records: map[protocol.Hash]*roomRecord{}, epochs: map[protocol.Hash]*epoch{}, heard: map[protocol.TeamID]time.Time{}}
+		rm = newRoom(id)
 	}
 	return rs.take(rm, n, RoomResult{ID: n.id, Room: id, Envelope: &e})
 }
