@@ -314,7 +314,7 @@ func (in *intake) accept(e *Entry) (Outcome, error) {
 	v := trust.CheckEntry(p, id, e.Node, here.neighbour(), in.before(p, x, c), in.after(p, e.Node, x, c))
 	switch v {
 	case trust.Known:
-		return Outcome{Verdict: v, N: here.n}, nil
+		return in.opened(e, id, here, c)
 	case trust.Fork:
 		x.Forked = true
 		proof, err := in.fork(p.Feed, p.Seq, c, here, e.Envelope)

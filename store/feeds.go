@@ -165,9 +165,12 @@ func (s *Store) extentOf(feed protocol.FeedID) (*extentRec, error) {
 	return x, err
 }
 
-func (t *tx) anyParcel(feed protocol.FeedID) bool {
+func (t *tx) anyParcel(feed protocol.FeedID) bool { return t.any(key(kParcel, feed)) }
+
+// any reports whether a key begins with prefix.
+func (t *tx) any(prefix []byte) bool {
 	found := false
-	_ = t.scan(key(kParcel, feed), nil, scanOptions{}, func(*badger.Item) (bool, error) {
+	_ = t.scan(prefix, nil, scanOptions{}, func(*badger.Item) (bool, error) {
 		found = true
 		return false, nil
 	})

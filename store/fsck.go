@@ -130,7 +130,7 @@ var kindNames = map[byte]string{
 	kReindex: "wait for indexing", kBlobRef: "reference to a blob", kTerms: "terms of a message", kCorrect: "corrections",
 	kWanted: "wanted blob", kPosting: "posting", kQuota: "quota", kAgreed: "agreement", kHeld: "message held back", kLink: "link",
 	kInner: "sealed statement", kNote: "note", kAlso: "further parcel", kReceipts: "receipts", kForget: "audience given up", kInside: "content of a parcel",
-	kRoom: "record of a room", kRoomNote: "note about a room",
+	kClosed: "wait for an epoch", kRoom: "record of a room", kRoomNote: "note about a room",
 }
 
 // item checks one entry of the store.
@@ -154,6 +154,10 @@ func (ck *check) item(item *badger.Item) error {
 		return ck.inner(k)
 	case kHeld, kLink:
 		return ck.side(k)
+	case kClosed:
+		return ck.closed(k)
+	case kRoom, kRoomNote:
+		return ck.ofRoom(item, k)
 	case kPosting:
 		if _, err := ck.placeN(^numAt(k, 25)); errors.Is(err, ErrNotFound) {
 			return ck.found("orphan", "a posting without its message", deleteKey(k))

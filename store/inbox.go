@@ -37,6 +37,9 @@ func (s *Store) Inbox(q Query, fn func(*Message) bool) error {
 			if pl.n <= q.After {
 				return false, nil
 			}
+			if !q.Tag.IsZero() && pl.aud != short(q.Tag) {
+				return true, nil
+			}
 			m, err := t.messageAt(item, pl, q.Bodies)
 			if err != nil {
 				if errors.Is(err, ErrNotFound) && len(bad) < 100 {
@@ -47,7 +50,7 @@ func (s *Store) Inbox(q Query, fn func(*Message) bool) error {
 			if uint64(m.Received.UnixMilli()) < since {
 				return !q.Newest, nil // older ones were received earlier
 			}
-			if m.Held != "" && !q.WithHeld || !q.Tag.IsZero() && m.Tag != q.Tag {
+			if m.Held != "" && !q.WithHeld {
 				return true, nil
 			}
 			if q.Label.Valid() && m.Statement.Label != q.Label || !q.From.IsZero() && m.Statement.Author != q.From {

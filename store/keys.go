@@ -18,6 +18,7 @@ const schemaVersion = 3
 //	B hash size                  L  a blob: audience, bytes held, complete (blobMeta)
 //	c                            L  counters
 //	d id                         L  an identity record: its team
+//	E epoch feed seq             -  the entry is sealed to an epoch whose identity was not held
 //	e team id                    L  an identity record: the envelope
 //	f feed                       L  extent of a feed (extentRec)
 //	g id                         L  an agreement, or a party's word on one
@@ -56,6 +57,7 @@ const (
 	kCounters = 'c'
 	kTeamOf   = 'd'
 	kRecord   = 'e'
+	kClosed   = 'E'
 	kExtent   = 'f'
 	kAgreed   = 'g'
 	kHeads    = 'h'
@@ -118,7 +120,7 @@ var keyLengths = map[byte]int{
 	kSchema: 1, kSchema2: 1, kAudience: 9, kChunk: 45, kBlob: 41, kCounters: 1, kTeamOf: 33, kRecord: 65, kExtent: 33,
 	kAgreed: 33, kHeads: 49, kID: 33, kHeld: 9, kFork: 41, kLink: 49, kMessage: 57, kInner: 17, kNote: 33, kAct: 9, kParcel: 41, kReindex: 9,
 	kBlobRef: 49, kAlso: 73, kTerms: 21, kCorrect: 33, kReceipts: 65, kWanted: 41, kForget: 9, kPosting: 33, kQuota: 37, kInside: 33,
-	kRoom: 41, kRoomNote: 41,
+	kRoom: 41, kRoomNote: 41, kClosed: 73,
 }
 
 // formerLengths are those of keys that a layout before the present one had, by the last version that had them.

@@ -24,6 +24,11 @@ func (in *intake) keepLink(e *Entry) error {
 			return err
 		}
 	}
+	if e.StatementID.IsZero() && !e.Parcel.Epoch.IsZero() {
+		if err := in.Set(closedKey(e.Parcel), nil); err != nil {
+			return err
+		}
+	}
 	return in.Set(linkKey(e.Parcel.Feed, e.Parcel.Seq, max(uint64(in.s.opt.Now().UnixMilli()), in.c.Received)), nil)
 }
 
@@ -41,11 +46,14 @@ func (in *intake) ownMessage(p *protocol.Parcel, id protocol.Hash) uint64 {
 	return pl.n
 }
 
-// dropLink removes what is noted of an entry without a message of its own. id is zero if it is not known.
-func (t *tx) dropLink(at slot, id protocol.Hash) error {
+// dropLink removes what is noted of an entry without a message of its own. id and epoch are zero if they are not known.
+func (t *tx) dropLink(at slot, id, epoch protocol.Hash) error {
 	keys, err := t.linkKeys(at)
 	if err != nil {
 		return err
+	}
+	if !epoch.IsZero() {
+		keys = append(keys, key(kClosed, epoch, at.feed, at.seq))
 	}
 	if st, err := t.inside(id); err == nil {
 		keys = append(keys, key(kInside, id), key(kAlso, st, at.feed, at.seq))
@@ -135,7 +143,7 @@ func (t *tx) removeLinks(old []slot, tag protocol.Hash) error {
 	for _, at := range old {
 		x, err := t.extent(at.feed)
 		if errors.Is(err, ErrNotFound) && tag.IsZero() {
-			if err := t.dropLink(at, protocol.Hash{}); err != nil {
+			if err := t.dropLink(at, protocol.Hash{}, protocol.Hash{}); err != nil {
 				return err
 			}
 			continue
@@ -152,12 +160,12 @@ func (t *tx) removeLinks(old []slot, tag protocol.Hash) error {
 			if t.has(parcelKey(at.feed, at.seq)) && err != nil {
 				continue // the next reader makes a hole of it
 			}
-			if err := t.dropLink(at, protocol.Hash{}); err != nil {
+			if err := t.dropLink(at, protocol.Hash{}, protocol.Hash{}); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := errors.Join(t.dropParcel(at), t.dropLink(at, h.id)); err != nil {
+		if err := errors.Join(t.dropParcel(at), t.dropLink(at, h.id, h.parcel.Epoch)); err != nil {
 			return err
 		}
 		ends.note(at, h.id)

@@ -435,7 +435,7 @@ func (t *tx) receivedBefore(pl place) uint64 {
 // displace removes the message of an entry that makes way for the true one.
 func (in *intake) displace(h *held, tag protocol.Hash) error {
 	if h.n == 0 {
-		return in.dropLink(slot{h.parcel.Feed, h.parcel.Seq}, h.id)
+		return in.dropLink(slot{h.parcel.Feed, h.parcel.Seq}, h.id, h.parcel.Epoch)
 	}
 	pl := place{n: h.n, aud: short(tag), feed: h.parcel.Feed, seq: h.parcel.Seq}
 	rec, c, err := in.messageRec(pl)

@@ -237,7 +237,7 @@ func (t *tx) remove(v *victim, ends tops) error {
 		return err
 	}
 	for _, o := range v.also {
-		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel)); err != nil {
+		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel, protocol.Hash{})); err != nil {
 			return err
 		}
 		ends.note(o.slot, o.parcel)
@@ -345,7 +345,11 @@ func (t *tx) dropEmpty(feed protocol.FeedID, from, to uint64) error {
 	if err != nil {
 		return nil
 	}
-	var empty []sibling
+	type closed struct {
+		sibling
+		epoch protocol.Hash
+	}
+	var empty []closed
 	err = t.scan(key(kParcel, feed), parcelKey(feed, from), scanOptions{values: true}, func(item *badger.Item) (bool, error) {
 		if len(item.Key()) != keyLengths[kParcel] {
 			return true, nil
@@ -356,7 +360,7 @@ func (t *tx) dropEmpty(feed protocol.FeedID, from, to uint64) error {
 		}
 		if b, err := t.open(item, c); err == nil && len(b) >= 8 && binary.BigEndian.Uint64(b) == 0 {
 			if h, err := t.decodeHeld(b, feed, seq); err == nil {
-				empty = append(empty, sibling{slot{feed, seq}, h.id})
+				empty = append(empty, closed{sibling{slot{feed, seq}, h.id}, h.parcel.Epoch})
 			}
 		}
 		return true, nil
@@ -365,7 +369,7 @@ func (t *tx) dropEmpty(feed protocol.FeedID, from, to uint64) error {
 		return err
 	}
 	for _, o := range empty {
-		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel)); err != nil {
+		if err := errors.Join(t.dropParcel(o.slot), t.dropLink(o.slot, o.parcel, o.epoch)); err != nil {
 			return err
 		}
 	}

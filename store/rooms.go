@@ -100,6 +100,23 @@ func decodeRoomRecord(k, b []byte) (room protocol.Hash, e *protocol.Envelope, er
 	return room, e, nil
 }
 
+// ofRoom checks a record of a room, or a note about one.
+func (ck *check) ofRoom(item *badger.Item, k []byte) error {
+	var b []byte
+	c, err := ck.s.cipherOf(shortTag(k[1:9]))
+	if err == nil {
+		b, err = ck.open(item, c)
+	}
+	if err == nil && k[0] == kRoom {
+		ck.rep.Records++
+		_, _, err = decodeRoomRecord(k, b)
+	}
+	if err != nil {
+		return ck.found("damaged", kindNames[k[0]], deleteKey(k))
+	}
+	return nil
+}
+
 // DeleteRoomRecords removes records of a room. Ids that are not there are passed over.
 func (s *Store) DeleteRoomRecords(room protocol.Hash, ids ...protocol.Hash) error {
 	tag := roomTag(room)

@@ -50,7 +50,7 @@ func (s *Store) leftOf(tag protocol.Hash) (bool, error) {
 	}
 	left := len(blobs) > 0
 	err = s.view(func(t *tx) error {
-		left = left || t.has(key(kAudience, short(tag))) || t.has(key(kForget, short(tag)))
+		left = left || t.any(key(kRoom, short(tag))) || t.any(key(kRoomNote, short(tag))) || t.has(key(kAudience, short(tag))) || t.has(key(kForget, short(tag)))
 		for feed := range feeds {
 			left = left || t.anyParcel(feed)
 		}
@@ -87,8 +87,10 @@ func (s *Store) forget(tag protocol.Hash) error {
 	defer s.indexMu.Unlock()
 	a := short(tag)
 	all := func(_ *tx, k []byte) ([][]byte, error) { return [][]byte{k}, nil }
-	if err := s.sweep(key(kPosting, a), all); err != nil {
-		return err
+	for _, prefix := range []byte{kPosting, kRoom, kRoomNote} {
+		if err := s.sweep(key(prefix, a), all); err != nil {
+			return err
+		}
 	}
 	if err := s.sweep([]byte{kTerms}, func(_ *tx, k []byte) ([][]byte, error) { return one(shortTag(k[9:17]) == a, k) }); err != nil {
 		return err
@@ -122,6 +124,7 @@ func (s *Store) forget(tag protocol.Hash) error {
 			}
 			return nil, nil
 		}},
+		{kClosed, func(_ *tx, k []byte) ([][]byte, error) { return one(feeds[hashAt(k, 33)], k) }},
 		{kInner, func(_ *tx, k []byte) ([][]byte, error) { return one(shortTag(k[9:17]) == a, k) }},
 		{kBlobRef, func(t *tx, k []byte) ([][]byte, error) {
 			_, err := t.placeN(numAt(k, 41))

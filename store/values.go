@@ -307,7 +307,7 @@ func (s *Store) cipherOf(a shortTag) (Cipher, error) {
 // cipherFor returns the cipher of the value under a key; nil for a key without value.
 func (t *tx) cipherFor(k []byte) (Cipher, error) {
 	switch k[0] {
-	case kReindex, kBlobRef, kWanted, kPosting, kHeld, kLink:
+	case kReindex, kBlobRef, kWanted, kPosting, kHeld, kLink, kClosed:
 		return nil, nil
 	case kMessage, kTerms, kInner:
 		return t.s.cipherOf(shortTag(k[9:17]))

@@ -146,14 +146,13 @@ func (r *Ring) changeEpochs(change func(rooms map[protocol.Hash][]epochSecret, r
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	for of, list := range ep.rooms {
+	for _, list := range ep.rooms {
 		for _, s := range list {
 			if _, kept := room[s.ID]; !kept {
 				clear(s.Secret)
 				delete(ep.parsed, s.ID)
 			}
 		}
-		_ = of
 	}
 	ep.rooms, ep.room = rooms, room
 	return nil
@@ -165,11 +164,8 @@ func findEpoch(list []epochSecret, id protocol.Hash) (int, bool) {
 
 // Epoch returns an identity that is held.
 func (r *Ring) Epoch(id protocol.Hash) (EpochKey, bool) {
-	own, s, room, err := r.epochs.find(id)
-	if err != nil {
-		return EpochKey{}, false
-	}
-	return EpochKey{Room: room, ID: id, Identity: own, Until: time.Unix(s, 0)}, true
+	e, err := r.epochs.find(id)
+	return e, err == nil
 }
 
 // Epochs returns the epochs of a room whose identities are held, ascending by id.
@@ -196,11 +192,11 @@ func (r *Ring) HasEpoch(id protocol.Hash) bool {
 // OpenEpoch returns the content of a file of seal.SealSmall that is sealed to an epoch. Errors to tell apart: ErrNoEpoch, ErrClosed,
 // and those of seal.OpenSmall.
 func (r *Ring) OpenEpoch(id protocol.Hash, file []byte) ([]byte, error) {
-	own, _, _, err := r.epochs.find(id)
+	e, err := r.epochs.find(id)
 	if err != nil {
 		return nil, err
 	}
-	return seal.OpenSmall(file, own)
+	return seal.OpenSmall(file, e.Identity)
 }
 
 // OpenGrant returns the identity in a file that was sealed to this node by seal.SealIdentity; announced is the recipient of the
@@ -213,42 +209,44 @@ func (r *Ring) OpenGrant(file []byte, announced string) (seal.Identity, error) {
 	return seal.OpenIdentity(file, announced, ids...)
 }
 
-// find returns the identity of an epoch, its Until and its room.
-func (ep *epochs) find(id protocol.Hash) (own seal.Identity, until int64, room protocol.Hash, err error) {
-	ep.mu.Lock()
-	if ep.closed {
-		ep.mu.Unlock()
-		return own, 0, room, ErrClosed
+// find returns an identity that is held, and keeps it parsed.
+func (ep *epochs) find(id protocol.Hash) (EpochKey, error) {
+	e, text, err := ep.look(id)
+	if err != nil || !e.Identity.IsZero() {
+		return e, err
 	}
-	room, ok := ep.room[id]
-	if !ok {
-		ep.mu.Unlock()
-		return own, 0, room, ErrNoEpoch
-	}
-	i, _ := findEpoch(ep.rooms[room], id)
-	s := ep.rooms[room][i]
-	own, ok = ep.parsed[id]
-	text := string(s.Secret)
-	ep.mu.Unlock()
-	if ok {
-		return own, s.Until, room, nil
-	}
-	if own, err = seal.ParseIdentity(text); err != nil {
-		return own, 0, room, err
+	if e.Identity, err = seal.ParseIdentity(text); err != nil {
+		return EpochKey{}, err
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if _, held := ep.room[id]; !held { // destroyed meanwhile
-		return seal.Identity{}, 0, room, ErrNoEpoch
+		return EpochKey{}, ErrNoEpoch
 	}
-	for old := range ep.parsed { // any one
+	for other := range ep.parsed { // any
 		if len(ep.parsed) < maxParsed {
 			break
 		}
-		delete(ep.parsed, old)
+		delete(ep.parsed, other)
 	}
-	ep.parsed[id] = own
-	return own, s.Until, room, nil
+	ep.parsed[id] = e.Identity
+	return e, nil
+}
+
+// look returns an identity that is held: parsed, or as text.
+func (ep *epochs) look(id protocol.Hash) (e EpochKey, text string, err error) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	room, held := ep.room[id]
+	switch {
+	case ep.closed:
+		return e, "", ErrClosed
+	case !held:
+		return e, "", ErrNoEpoch
+	}
+	i, _ := findEpoch(ep.rooms[room], id)
+	s := ep.rooms[room][i]
+	return EpochKey{Room: room, ID: id, Identity: ep.parsed[id], Until: time.Unix(s.Until, 0)}, string(s.Secret), nil
 }
 
 // close forgets the identities.

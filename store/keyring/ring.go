@@ -361,6 +361,23 @@ func (r *Ring) DropAudience(tag protocol.Hash) error {
 	return nil
 }
 
+// RenewAudience makes a new data key for an audience whose key was given up, durably, as when a team comes back into a room that it
+// had left. What was sealed under the former key stays closed. An audience that has a key keeps it.
+func (r *Ring) RenewAudience(tag protocol.Hash) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if i, found := r.find(tag); !found || r.rec.Audiences[i].Key != [32]byte{} {
+		return nil
+	}
+	if err := r.setAudience(audienceKey{Tag: tag, Key: newKey()}); err != nil {
+		return fmt.Errorf("keeping the new key of an audience: %w", err)
+	}
+	return nil
+}
+
 // setAudience puts a into the record and writes it. Nothing changes on an error. The caller holds the lock.
 func (r *Ring) setAudience(a audienceKey) error {
 	rec := r.rec
