@@ -63,7 +63,7 @@ func roomNeeds(q Question) string {
 		return "a team without trouble"
 	case moves && (!q.Self || q.Action == Compose):
 		switch {
-		case q.Room != RoomOpen && q.Room != RoomQuorumLost && (q.Room != RoomFrozen || q.Action == Compose):
+		case q.Room != RoomOpen && q.Room != RoomQuorumLost && (q.Room != RoomFrozen && q.Room != RoomClosed || q.Action == Compose):
 			return "a room in use"
 		case q.Standing != StandingMember:
 			return "a member"
