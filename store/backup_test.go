@@ -41,6 +41,7 @@ func TestBackup(t *testing.T) {
 	src := openTest(t, t.TempDir(), Options{})
 	a, es := fill(t, src)
 	putIdentity(t, src)
+	room := fillRoom(t, src)
 	var b bytes.Buffer
 	if err := src.Backup(t.Context(), &b); err != nil {
 		t.Fatal(err)
@@ -56,8 +57,9 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		whole(t, dst, es[:21])
-		mustClean(t, dst, a.lookup)
+		mustClean(t, dst, lookupAll(a, room.b))
 		checkIdentity(t, dst)
+		room.check(t, dst)
 		if x, _, _ := dst.Extent(a.feed); x.Next != 23 || x.Head != a.head || !x.Forked {
 			t.Errorf("got %+v", x)
 		}
@@ -217,7 +219,7 @@ func TestMigrate(t *testing.T) {
 	if v, _ := s.schema(); v != 3 {
 		t.Errorf("after a failed migration: got version %d, want 3", v)
 	}
-	if err := s.Close(); err != nil {
+	if err := errors.Join(s.setSchema(schemaVersion+1), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir, newTestKeys("test"), Options{}); !errors.Is(err, ErrSchema) {

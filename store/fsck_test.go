@@ -55,7 +55,8 @@ func TestFsckFinds(t *testing.T) {
 	lengthened := func(tx *tx, k []byte) error { return tx.Set(append(k, 0), nil) }
 	ways := map[string]func(*tx, []byte) error{"garbled": garbled, "emptied": emptied, "deleted": deleted, "a longer key": lengthened}
 	// What is lost with an entry that nothing else tells of.
-	unnoticed := []byte{kSchema, kSchema2, kAudience, kCounters, kHeads, kFork, kAct, kCorrect, kQuota, kReindex, kAgreed, kAlso, kReceipts, kInside, kLink, kNote}
+	unnoticed := []byte{kSchema, kSchema2, kAudience, kCounters, kHeads, kFork, kAct, kCorrect, kQuota, kReindex, kAgreed, kAlso, kReceipts, kInside, kLink, kNote,
+		kRoom, kRoomNote, kClosed}
 	for prefix := range keyLengths {
 		if prefix == kForget { // there while a channel is being forgotten only
 			continue
@@ -71,7 +72,7 @@ func TestFsckFinds(t *testing.T) {
 			fix.Kind, fix.Supersedes = protocol.KindCorrection, es[0].StatementID
 			es = append(es, a.entry(fix))
 			mustAccept(t, s, es[len(es)-1])
-			sealed := fillSealed(t, s)
+			sealed, room := fillSealed(t, s), fillRoom(t, s)
 			indexAll(t, s)
 			putIdentity(t, s)
 			h := &protocol.Heads{Team: a.team, Node: a.key.Public().ID(), N: 1, Time: 1}
@@ -79,13 +80,13 @@ func TestFsckFinds(t *testing.T) {
 			if err := errors.Join(err, s.PutHeads(e, h)); err != nil {
 				t.Fatal(err)
 			}
-			lookup := lookupAll(a, sealed.b)
+			lookup := lookupAll(a, sealed.b, room.b)
 			mustClean(t, s, lookup)
 			keys := keysOf(t, s, prefix)
 			if prefix == kInner {
 				keys = keys[len(keys)-1:] // of what was received: for the other see TestLostOwn
 			}
-			noValue := slices.Contains([]byte{kReindex, kBlobRef, kWanted, kPosting, kHeld, kLink}, prefix)
+			noValue := slices.Contains([]byte{kReindex, kBlobRef, kWanted, kPosting, kHeld, kLink, kClosed}, prefix)
 			if prefix == kReindex || noValue && (way == "garbled" || way == "emptied") {
 				s.Close()
 				continue
@@ -105,7 +106,7 @@ func TestFsckFinds(t *testing.T) {
 			if _, err := s.Fsck(t.Context(), FsckOptions{Lookup: lookup, Repair: true}); err != nil {
 				t.Fatal(err)
 			}
-			out, err := s.Accept(slices.Concat(es, sealed.again))
+			out, err := s.Accept(slices.Concat(es, sealed.again, room.their))
 			if err != nil {
 				t.Fatal(err)
 			}

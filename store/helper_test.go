@@ -104,15 +104,16 @@ var community = protocol.Audience{Kind: protocol.Community}
 
 // An author is one node of a team that writes a feed.
 type author struct {
-	tb   testing.TB
-	ch   protocol.Channel
-	key  *protocol.PrivateKey
-	node trust.NodeInfo
-	team protocol.TeamID
-	feed protocol.FeedID
-	seq  uint64
-	head protocol.Hash
-	hlc  protocol.HLC
+	tb    testing.TB
+	ch    protocol.Channel
+	key   *protocol.PrivateKey
+	node  trust.NodeInfo
+	team  protocol.TeamID
+	feed  protocol.FeedID
+	epoch protocol.Hash // in a room
+	seq   uint64
+	head  protocol.Hash
+	hlc   protocol.HLC
 }
 
 // newAuthor makes an author. The same name is the same team; the key is new.
@@ -144,6 +145,14 @@ func (a *author) to(team string, agreement protocol.Hash) *author {
 	return &b
 }
 
+// in returns the same node as the author of its feed in a room, whose messages are sealed to an epoch.
+func (a *author) in(room, epoch protocol.Hash) *author {
+	b := *a
+	b.ch, b.epoch = protocol.RoomChannel(room), epoch
+	b.feed, b.seq, b.head = protocol.FeedOf(a.key.Public().ID(), b.ch), 0, protocol.Hash{}
+	return &b
+}
+
 // audienceOf returns the audience of teams, in any order.
 func audienceOf(agreement protocol.Hash, teams ...protocol.TeamID) protocol.Audience {
 	slices.SortFunc(teams, func(a, b protocol.TeamID) int { return bytes.Compare(a[:], b[:]) })
@@ -166,7 +175,10 @@ func own(es ...Entry) []Entry {
 func (a *author) statement(title, body string) *protocol.Statement {
 	a.hlc++
 	aud := community
-	if !a.ch.IsCommunity() {
+	switch {
+	case !a.ch.Room().IsZero():
+		aud = protocol.Audience{Kind: protocol.InRoom, Room: a.ch.Room(), Charter: protocol.Sum("charter"), Epoch: a.epoch}
+	case !a.ch.IsCommunity():
 		aud = audienceOf(a.ch.Agreement(), a.ch.Other(a.team))
 	}
 	st := &protocol.Statement{Author: a.team, Node: a.key.Public().ID(), Clock: a.hlc, Kind: protocol.KindMessage, Audience: aud,
@@ -191,7 +203,7 @@ func (a *author) sign(st *protocol.Statement, seq uint64, prev protocol.Hash) En
 	if err != nil {
 		a.tb.Fatal(err)
 	}
-	p := &protocol.Parcel{Team: a.team, Node: a.key.Public().ID(), Feed: a.feed, Seq: seq, Prev: prev, Class: protocol.Normal, Body: se.Encode(), Blob: st.Outside()}
+	p := &protocol.Parcel{Team: a.team, Node: a.key.Public().ID(), Feed: a.feed, Seq: seq, Prev: prev, Class: protocol.Normal, Body: se.Encode(), Blob: st.Outside(), Epoch: st.Audience.Epoch}
 	var inner []byte
 	if !a.ch.IsCommunity() {
 		inner, p.Sealed = p.Body, true

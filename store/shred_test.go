@@ -19,7 +19,7 @@ func keyLeft(t *testing.T, s *Store, tag protocol.Hash, feeds ...protocol.FeedID
 			switch {
 			case prefix == kExtent:
 			case (prefix == kMessage || prefix == kTerms || prefix == kInner) && shortTag(k[9:17]) == a,
-				(prefix == kPosting || prefix == kAudience || prefix == kForget) && shortTag(k[1:9]) == a,
+				(prefix == kPosting || prefix == kAudience || prefix == kForget || prefix == kRoom || prefix == kRoomNote) && shortTag(k[1:9]) == a,
 				slices.ContainsFunc(feeds, func(f protocol.FeedID) bool { return bytes.Contains(k, f[:]) }):
 				left = append(left, kindNames[prefix])
 			}
