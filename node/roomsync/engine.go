@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/entente-network/entente/protocol"
@@ -32,7 +34,7 @@ type Record struct {
 }
 
 // Sum returns the sum of an encoded envelope.
-func Sum(raw []byte) protocol.Hash { return protocol.Sum("entente/room/v1/record", raw) }
+func Sum(raw []byte) protocol.Hash { return protocol.Sum("entente/room/v1/sum", raw) }
 
 // Digest returns the digest of records, which ascend by ID. Two nodes that have the same have the same digest.
 func Digest(rs []Record) protocol.Hash {
@@ -40,7 +42,7 @@ func Digest(rs []Record) protocol.Hash {
 	for _, r := range rs {
 		b = append(b, r.Sum[:]...)
 	}
-	return protocol.Sum("entente/room/v1/records", b)
+	return protocol.Sum("entente/room/v1/digest", b)
 }
 
 // A Backend is what the engine asks of the node. All methods are called from several goroutines at once, and none may call
@@ -106,31 +108,161 @@ type Engine struct {
 	host    host.Host
 	backend Backend
 	opt     Options
+	notify  *network.NotifyBundle
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wake    chan struct{} // a token for the loop
+	wg      sync.WaitGroup
+
+	mu        sync.Mutex // never held over a wait for the network or a call of the backend
+	closed    bool
+	partners  map[peer.ID]*partner      // guarded by mu
+	changes   map[protocol.Hash]*change // guarded by mu
+	talking   int                       // guarded by mu: conversations that this node opened
+	answering int                       // guarded by mu: streams that peers opened
 }
 
 // New returns an engine that serves the host's peers until Close.
 func New(h host.Host, b Backend, o Options) *Engine {
-	return &Engine{host: h, backend: b, opt: o.withDefaults()}
+	e := &Engine{host: h, backend: b, opt: o.withDefaults(), wake: make(chan struct{}, 1), partners: map[peer.ID]*partner{},
+		changes: map[protocol.Hash]*change{}}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.notify = &network.NotifyBundle{DisconnectedF: func(_ network.Network, c network.Conn) { e.away(c.RemotePeer()) }}
+	h.Network().Notify(e.notify)
+	h.SetStreamHandler(Protocol, e.handle)
+	e.wg.Go(e.run)
+	return e
 }
 
 // PeerReady says that p is connected and was admitted, or that p may have more of rooms than before. The engine compares itself
 // with p soon, if a room is shared. A disconnection it notices by itself.
-func (e *Engine) PeerReady(p peer.ID) {}
+func (e *Engine) PeerReady(p peer.ID) {
+	now := time.Now()
+	first := now
+	if p < e.host.ID() { // p begins, since it is told the same
+		first = now.Add(e.opt.Settle)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if pt := e.partner(p, now); pt != nil {
+		pt.ready = true
+		pt.want(first, now)
+		e.ring()
+	}
+}
 
 // Changed says that this node learned something new of a room, from a peer or, if from is empty, by itself. A moment later the
 // engine compares itself with a few other peers that share the room.
-func (e *Engine) Changed(room protocol.Hash, from peer.ID) {}
+func (e *Engine) Changed(room protocol.Hash, from peer.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.changes[room]
+	if c == nil {
+		if len(e.changes) >= MaxRooms {
+			return
+		}
+		c = &change{due: time.Now().Add(e.opt.Settle), from: map[peer.ID]bool{}}
+		e.changes[room] = c
+		e.ring()
+	}
+	if e.partners[from] != nil {
+		c.from[from] = true
+	}
+}
 
 // Tell hands fresh records of a room to p at once, together with what else waits for it. It does not block. Nobody changes the
 // raws any more. If p is too slow they are dropped, and p is compared with instead; if it is not connected, or may not be given
 // anything of the room, nothing happens.
-func (e *Engine) Tell(p peer.ID, room protocol.Hash, raws [][]byte) {}
+func (e *Engine) Tell(p peer.ID, room protocol.Hash, raws [][]byte) {
+	e.tell(p, room, raws, protocol.MaxRecord, false)
+}
 
 // Grant is Tell for grants. They arrive after the records that p was told before.
-func (e *Engine) Grant(p peer.ID, room protocol.Hash, raws [][]byte) {}
+func (e *Engine) Grant(p peer.ID, room protocol.Hash, raws [][]byte) {
+	e.tell(p, room, raws, maxGrant, true)
+}
+
+func (e *Engine) tell(p peer.ID, room protocol.Hash, raws [][]byte, most int, grant bool) {
+	var ws []word
+	for _, r := range raws {
+		if len(r) > 0 && len(r) <= most {
+			ws = append(ws, word{room, r, grant})
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if pt := e.partners[p]; pt != nil && pt.ready && len(ws) > 0 {
+		pt.tell(ws, time.Now())
+		e.ring()
+	}
+}
 
 // Recheck asks the backend again whether p is admitted. If not, its streams are reset, and what waits for it is dropped.
-func (e *Engine) Recheck(p peer.ID) {}
+func (e *Engine) Recheck(p peer.ID) {
+	if !e.backend.Admits(p) {
+		e.drop(p)
+	}
+}
 
 // Close ends everything and waits for it. It returns nil.
-func (e *Engine) Close() error { return nil }
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.host.RemoveStreamHandler(Protocol)
+	e.host.Network().StopNotify(e.notify)
+	e.cancel()
+	e.wg.Wait()
+	return nil
+}
+
+// partner returns the partner of a peer, a new one if there is none; nil after Close. mu is held.
+func (e *Engine) partner(p peer.ID, now time.Time) *partner {
+	if e.closed {
+		return nil
+	}
+	pt := e.partners[p]
+	if pt == nil {
+		pt = newPartner(e.ctx, e.host.ID(), p, &e.opt)
+		pt.regular = next(now, pt.phase, e.opt.Every)
+		e.partners[p] = pt
+	}
+	return pt
+}
+
+// drop ends all that is going on with a peer, and forgets it.
+func (e *Engine) drop(p peer.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if pt := e.partners[p]; pt != nil {
+		pt.cancel()
+		delete(e.partners, p)
+	}
+}
+
+// away drops a peer that is not connected.
+func (e *Engine) away(p peer.ID) {
+	if e.host.Network().Connectedness(p) != network.Connected {
+		e.drop(p)
+	}
+}
+
+// rooms returns the rooms that are shared with a peer.
+func (e *Engine) rooms(p peer.ID) []Room {
+	rs := e.backend.Rooms(p)
+	return rs[:min(len(rs), MaxRooms)]
+}
+
+// ring wakes the loop.
+func (e *Engine) ring() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// offence names a peer that broke the protocol.
+func (e *Engine) offence(p peer.ID, why string) {
+	e.opt.Log.Warn("a peer broke the protocol of rooms", "peer", p, "why", why)
+	e.opt.Offence(p, why)
+}

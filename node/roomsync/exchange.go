@@ -1,0 +1,188 @@
+package roomsync
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/entente-network/entente/protocol"
+)
+
+// An exchange is what both sides of a conversation do. Its peer is that of its talk.
+type exchange struct {
+	*Engine
+	*talk
+	ctx   context.Context
+	purse *rate.Limiter
+
+	mine    map[protocol.Hash]protocol.Hash   // digests of the rooms that are shared, as this side began
+	missing map[protocol.Hash]map[mark]bool   // what this side asked for and did not get yet
+	cut     map[protocol.Hash]bool            // rooms of which this side did not ask for all
+	asks    map[protocol.Hash]map[mark]bool   // what the peer asks for
+	wants   map[protocol.Hash][]protocol.Hash // epochs whose grants one side asks for
+
+	asking, asked int  // marks that this side, that the peer asks for
+	spent         int  // bytes that the peer was given for asking
+	took          bool // this side was given something
+	short         bool // something was left for another conversation
+}
+
+func (e *Engine) exchange(ctx context.Context, t *talk, purse *rate.Limiter) *exchange {
+	x := &exchange{
+		Engine: e, talk: t, ctx: ctx, purse: purse,
+		mine: map[protocol.Hash]protocol.Hash{}, missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
+		asks: map[protocol.Hash]map[mark]bool{}, wants: map[protocol.Hash][]protocol.Hash{},
+	}
+	for _, r := range e.rooms(t.peer) {
+		x.mine[r.ID] = r.Digest
+	}
+	return x
+}
+
+// records returns what the peer may be given of a room now, the first charter, whose id is the room's, before all else.
+func (x *exchange) records(room protocol.Hash) []Record {
+	rs := x.backend.Records(x.peer, room)
+	rs = rs[:min(len(rs), MaxRecords)]
+	i, ok := slices.BinarySearchFunc(rs, room, func(r Record, id protocol.Hash) int { return bytes.Compare(r.ID[:], id[:]) })
+	if !ok {
+		return rs
+	}
+	return slices.Concat(rs[i:i+1], rs[:i], rs[i+1:])
+}
+
+// offers returns the marks of what the peer may be given of a room beyond what it offers itself.
+func (x *exchange) offers(room protocol.Hash, theirs []byte) []byte {
+	known := map[mark]bool{}
+	for m := range marks(theirs) {
+		known[m] = true
+	}
+	var out []byte
+	for _, r := range x.records(room) {
+		if m := markOf(r.Sum); !known[m] {
+			out = append(out, m[:]...)
+		}
+	}
+	return out
+}
+
+// lacking returns the marks of what this node has not of what the peer offers, to be asked for. What this node has counts in a
+// room that is shared alone: who is in none learns nothing from what is asked for.
+func (x *exchange) lacking(room protocol.Hash, offers []byte) []byte {
+	if len(offers) == 0 {
+		return nil
+	}
+	have := map[mark]bool{}
+	if _, shared := x.mine[room]; shared {
+		for _, sum := range x.backend.Held(room) {
+			have[markOf(sum)] = true
+		}
+	}
+	missing := map[mark]bool{}
+	var out []byte
+	for m := range marks(offers) {
+		if have[m] || missing[m] {
+			continue
+		}
+		if x.asking == maxAsked {
+			x.cut[room], x.short = true, true
+			break
+		}
+		missing[m] = true
+		x.asking++
+		out = append(out, m[:]...)
+	}
+	if len(out) > 0 {
+		x.missing[room] = missing
+	}
+	return out
+}
+
+// note notes what the peer asks for.
+func (x *exchange) note(p *part) error {
+	for m := range marks(p.Asks) {
+		if x.asks[p.Room] == nil {
+			x.asks[p.Room] = map[mark]bool{}
+		}
+		x.asks[p.Room][m] = true
+		x.asked++
+	}
+	if x.asked > maxAsked {
+		return fmt.Errorf("%w: it asks for over %d records", protocol.ErrMalformed, maxAsked)
+	}
+	return nil
+}
+
+// give says the records of a room that the peer asked for, as far as it may have them now and as its purse goes.
+func (x *exchange) give(w *turn, room protocol.Hash) error {
+	asks := x.asks[room]
+	if len(asks) == 0 {
+		return nil
+	}
+	var raws [][]byte
+	for _, r := range x.records(room) {
+		if !asks[markOf(r.Sum)] {
+			continue
+		}
+		n := len(r.Raw)
+		if x.spent+n > maxGiven || !x.purse.AllowN(time.Now(), n) {
+			break
+		}
+		x.spent += n
+		raws = append(raws, r.Raw)
+	}
+	return w.addRaws(room, raws, false)
+}
+
+// take has records kept that this side asked for.
+func (x *exchange) take(room protocol.Hash, raws [][]byte) error {
+	if len(raws) == 0 {
+		return nil
+	}
+	missing := x.missing[room]
+	for _, r := range raws {
+		m := markOf(Sum(r))
+		if !missing[m] {
+			return fmt.Errorf("%w: a record that was not asked for", protocol.ErrMalformed)
+		}
+		delete(missing, m)
+	}
+	x.took = true
+	return x.backend.Take(x.ctx, x.peer, room, raws)
+}
+
+// settle says that shared rooms of which the peer told all were compared, where all that was asked for came.
+func (x *exchange) settle(rooms []protocol.Hash) {
+	for _, room := range rooms {
+		if x.cut[room] || len(x.missing[room]) > 0 {
+			x.short = true
+			continue
+		}
+		x.backend.Compared(x.peer, room)
+	}
+}
+
+// ask notes the epochs whose identities this node may have and lacks, and returns their number.
+func (x *exchange) ask() int {
+	n := 0
+	clear(x.wants)
+	for _, r := range x.rooms(x.peer) {
+		want := x.backend.Wants(x.peer, r.ID)
+		if want = want[:min(len(want), MaxGrants-n)]; len(want) > 0 {
+			x.wants[r.ID] = want
+			n += len(want)
+		}
+	}
+	return n
+}
+
+// ascending returns the keys of maps that have rooms as keys, in order.
+func ascending[A, B any](a map[protocol.Hash]A, b map[protocol.Hash]B) []protocol.Hash {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.SortFunc(keys, func(a, b protocol.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(keys)
+}
