@@ -12,9 +12,9 @@ import (
 
 // An AudienceView is whom a message is for, as a person of this team names it.
 type AudienceView struct {
-	Kind string // community, team, person, agreement
-	ID   string // of the agreement, or of the one team; empty for the community, or several teams
-	Name string // of the teams, persons or the agreement's partner; never empty
+	Kind string // community, team, person, agreement, room
+	ID   string // of the agreement, the room, or the one team; empty for the community, or several teams
+	Name string // of the teams, persons, the agreement's partner or the room; never empty
 }
 
 // A PersonView is an operator of a team to whom RED content is sealed.
@@ -41,6 +41,7 @@ type target struct {
 	teams     []trust.Team
 	persons   []trust.NamedPerson // of person:…
 	agreement trust.AgreementInfo
+	room      trust.RoomInfo
 }
 
 // addressees is the target in the words of package trust.
@@ -52,7 +53,7 @@ func (t target) addressees() trust.Addressees {
 	return a
 }
 
-const audienceForms = "community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT"
+const audienceForms = "community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT, room:ROOM"
 
 // target reads an audience. n.mu is held for reading.
 func (n *Node) target(s string) (target, error) {
@@ -96,6 +97,12 @@ func (n *Node) target(s string) (target, error) {
 		partner, _ := n.book.Team(a.Partner, n.now())
 		return target{kind: protocol.InAgreement, teams: []trust.Team{partner}, agreement: a}, nil
 	}
+	if kind == "room" {
+		t := target{kind: protocol.InRoom}
+		var err error
+		n.withRooms(func(rs *trust.Rooms) { t.room, err = rs.Find(rest, n.now()) })
+		return t, err
+	}
 	return target{}, fmt.Errorf("unknown audience %.80q: want %s", s, audienceForms)
 }
 
@@ -136,6 +143,15 @@ func (n *Node) personKeys(a protocol.Audience) ([]string, error) {
 func (n *Node) audienceView(author protocol.TeamID, a protocol.Audience) AudienceView {
 	v := AudienceView{Kind: a.Kind.String(), Name: "community"}
 	if a.Kind == protocol.Community {
+		return v
+	}
+	if a.Kind == protocol.InRoom {
+		v.ID, v.Name = a.Room.String(), a.Room.Short()
+		n.withRooms(func(rs *trust.Rooms) {
+			if i, ok := rs.Room(a.Room, n.now()); ok && i.Name != "" {
+				v.Name = i.Name
+			}
+		})
 		return v
 	}
 	name := func(id protocol.TeamID) string {
@@ -188,6 +204,8 @@ func written(author protocol.TeamID, a protocol.Audience) string {
 		return "community"
 	case protocol.InAgreement:
 		return "agreement:" + a.Agreement.String()
+	case protocol.InRoom:
+		return "room:" + a.Room.String()
 	}
 	var names []string
 	for _, p := range a.Persons {

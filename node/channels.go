@@ -7,8 +7,11 @@ import (
 
 // channels returns the channels that a statement of this team goes through: one for each team that it is for.
 func (n *Node) channels(st *protocol.Statement) []protocol.Channel {
-	if st.Audience.Kind == protocol.Community {
+	switch st.Audience.Kind {
+	case protocol.Community:
 		return []protocol.Channel{{}}
+	case protocol.InRoom:
+		return []protocol.Channel{protocol.RoomChannel(st.Audience.Room)}
 	}
 	var out []protocol.Channel
 	for _, t := range st.Audience.Teams {
@@ -24,17 +27,18 @@ type feedOf struct {
 	channel protocol.Channel
 }
 
-// A channelTable is what is cached of feeds in which this node takes part: the community's of every known node, and, between this
-// team and each other, those without an agreement and of each agreement. Nobody else's are known here.
+// A channelTable is what is cached of feeds in which this node takes part: the community's of every known node, between this
+// team and each other those without an agreement and of each agreement, and those of its rooms. Nobody else's are known here.
 type channelTable struct {
 	pairs map[protocol.TeamID][]protocol.Channel // by the other team
+	rooms map[protocol.Hash]trust.Standings
 	feeds map[protocol.FeedID]feedOf
 	tags  map[protocol.Hash]protocol.Channel
 }
 
 // refreshChannels remakes the table. n.mu is held.
 func (n *Node) refreshChannels() {
-	c := channelTable{pairs: map[protocol.TeamID][]protocol.Channel{}, feeds: map[protocol.FeedID]feedOf{},
+	c := channelTable{pairs: map[protocol.TeamID][]protocol.Channel{}, rooms: map[protocol.Hash]trust.Standings{}, feeds: map[protocol.FeedID]feedOf{},
 		tags: map[protocol.Hash]protocol.Channel{protocol.Channel{}.Tag(): {}}}
 	teams := n.book.Teams(n.now())
 	for _, t := range teams {
@@ -62,6 +66,23 @@ func (n *Node) refreshChannels() {
 			}
 		}
 	}
+	n.withRooms(func(rs *trust.Rooms) {
+		for _, id := range rs.IDs() {
+			if s, ok := rs.Standings(id, n.now()); ok {
+				c.rooms[id] = s
+			}
+		}
+	})
+	for id, s := range c.rooms {
+		ch := protocol.RoomChannel(id)
+		c.tags[ch.Tag()] = ch
+		for t := range s.Teams {
+			for _, info := range n.book.Nodes(t) {
+				k := info.Node.Key.ID()
+				c.feeds[protocol.FeedOf(k, ch)] = feedOf{t, k, ch}
+			}
+		}
+	}
 	n.channelsKnown = c
 }
 
@@ -73,9 +94,12 @@ func (n *Node) feed(f protocol.FeedID) (feedOf, bool) {
 	return x, ok
 }
 
-// ownFeeds returns the feeds in which this node speaks to a team. n.mu is held for reading.
+// ownFeeds returns the feeds in which this node speaks to a team, or in a room. n.mu is held for reading.
 func (n *Node) ownFeeds(team protocol.TeamID) []protocol.FeedID {
 	var out []protocol.FeedID
+	if _, ok := n.channelsKnown.rooms[team]; ok {
+		return []protocol.FeedID{protocol.FeedOf(n.kid, protocol.RoomChannel(team))}
+	}
 	for _, c := range n.channelsKnown.pairs[team] {
 		out = append(out, protocol.FeedOf(n.kid, c))
 	}
@@ -87,7 +111,7 @@ func (n *Node) mayHave(team protocol.TeamID, c protocol.Channel) bool {
 	if testOnlyMayHave != nil && testOnlyMayHave(team, c) {
 		return true
 	}
-	if !c.IsCommunity() && (!c.Joins(n.team) || team != n.team && !c.Joins(team)) {
+	if !c.IsCommunity() && c.Room().IsZero() && (!c.Joins(n.team) || team != n.team && !c.Joins(team)) {
 		return false
 	}
 	n.mu.RLock()
@@ -101,6 +125,17 @@ func (n *Node) mayPass(action trust.Action, team protocol.TeamID, c protocol.Cha
 	if c.IsCommunity() {
 		return trust.Decide(trust.Question{Action: action, Label: closest, Audience: protocol.Community, Peer: n.states[team], Self: team == n.team}).Allowed
 	}
+	if room := c.Room(); !room.IsZero() {
+		s := n.channelsKnown.rooms[room]
+		q := trust.Question{Action: action, Label: openest, Audience: protocol.InRoom, Peer: n.states[team], Room: s.State, Standing: s.Teams[team]}
+		if s.Charter != nil {
+			q.Ceiling = s.Charter.Ceiling
+		}
+		if action == trust.Receive && q.Standing >= trust.StandingHeld && q.Standing <= trust.StandingRemoved {
+			q.Standing = trust.StandingMember // what it said is judged message by message
+		}
+		return trust.Decide(q).Allowed
+	}
 	aud := protocol.Audience{Kind: protocol.Direct, Teams: []protocol.TeamID{c.Other(n.team)}}
 	if id := c.Agreement(); !id.IsZero() && action == trust.Serve {
 		aud.Kind, aud.Agreement = protocol.InAgreement, id
@@ -110,7 +145,8 @@ func (n *Node) mayPass(action trust.Action, team protocol.TeamID, c protocol.Cha
 
 // question asks trust about the statement and a team: its author, or one that would read it. n.mu is held for reading.
 func (n *Node) question(action trust.Action, st *protocol.Statement, team protocol.TeamID) trust.Question {
-	q := n.book.Ask(action, st.Label, st.Audience, team, n.now())
+	var q trust.Question
+	n.withRooms(func(rs *trust.Rooms) { q = rs.Ask(action, st.Label, st.Audience, team, n.now()) })
 	q.Control = !st.Kind.ForPeople()
 	if testOnlyQuestion != nil {
 		testOnlyQuestion(&q)

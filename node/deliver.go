@@ -24,7 +24,7 @@ func (d delivery) Admits(p peer.ID) bool { return d.n.admits(p) }
 // Behind implements direct.Backend.
 func (d delivery) Behind(p peer.ID) { d.n.engine.PeerReady(p) }
 
-// Take implements direct.Backend: sealed parcels, and the heads of feeds between the two teams.
+// Take implements direct.Backend: sealed parcels, and the heads of feeds between the two teams or in a room of both.
 func (d delivery) Take(ctx context.Context, p peer.ID, raws [][]byte) error {
 	n := d.n
 	team, _ := n.peerState(p)
@@ -79,14 +79,14 @@ func (d delivery) open(raw []byte, team protocol.TeamID, p peer.ID) (incoming, e
 	return in, nil
 }
 
-// takePairHeads takes an author's word on its feeds for this team, from a node of the author alone.
+// takePairHeads takes an author's word on its feeds for this team or a room, from a node of the author alone.
 func (n *Node) takePairHeads(env *protocol.Envelope, team protocol.TeamID, p peer.ID) error {
 	h, err := protocol.Decode[protocol.Heads](env)
 	if err != nil {
 		return fmt.Errorf("%w: %w", direct.ErrRefused, err)
 	}
-	if h.For != n.team || h.Team != team {
-		return fmt.Errorf("%w: heads that are not for this team", direct.ErrRefused)
+	if h.For != n.team && !n.inRoom(h.For, team) || h.Team != team {
+		return fmt.Errorf("%w: heads that are for neither this team nor a room of its", direct.ErrRefused)
 	}
 	h, _, err = n.takeHeads(env)
 	switch {
@@ -122,8 +122,9 @@ func (n *Node) peersOf(team protocol.TeamID) []peer.ID {
 
 // pairWords is what this node last told each team of its feeds for it.
 type pairWords struct {
-	mu   sync.Mutex
-	told map[protocol.TeamID]string // guarded by mu
+	mu    sync.Mutex
+	told  map[protocol.TeamID]string // guarded by mu
+	rooms map[roomPeer]string        // guarded by mu
 }
 
 // tellPairs tells each connected team how far the feeds for it reach, unless it was told before.

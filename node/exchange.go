@@ -68,12 +68,15 @@ func (x exchange) extent(e store.Extent) (catchup.Extent, error) {
 	return c, x.unchained(&c)
 }
 
-// Follow implements catchup.Feeds: the feeds of nodes of teams that may speak here, for the community or this team, and this
-// team's own.
+// Follow implements catchup.Feeds: the feeds of nodes of teams that may speak here, for the community, this team, or a room of
+// its, and this team's own.
 func (x exchange) Follow(team protocol.TeamID, k protocol.KID, f protocol.FeedID) catchup.Follow {
 	info, state := x.n.author(team, k)
 	of, ok := x.n.feed(f)
-	if info.Team.IsZero() || !ok || of.team != team || of.node != k || !mayAuthor(state, team == x.n.team) {
+	if info.Team.IsZero() || !ok || of.team != team || of.node != k {
+		return catchup.Follow{}
+	}
+	if room := of.channel.Room(); !room.IsZero() && !x.n.hears(team, of.channel) || room.IsZero() && !mayAuthor(state, team == x.n.team) {
 		return catchup.Follow{}
 	}
 	if !info.Revoked {
@@ -92,7 +95,7 @@ func mayAuthor(s trust.State, self bool) bool {
 }
 
 // Serves implements catchup.Feeds. Each entry was judged when it was composed or taken in, so one question about the peer
-// answers for a whole feed. A feed between two teams is served to those two alone.
+// answers for a whole feed. A feed between two teams is served to those two alone, that of a room to its members.
 func (x exchange) Serves(p peer.ID, f protocol.FeedID) bool {
 	of, ok := x.n.feed(f)
 	if !ok {

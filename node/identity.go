@@ -43,7 +43,7 @@ type admission struct {
 }
 
 // admits says whether a node may connect: one of a team that this team knows as introduced or verified, or that was so and
-// has to hand over new records (stale, disputed), or of this team itself.
+// has to hand over new records (stale, disputed), of one that is a member of a room with this team, or of this team itself.
 func (n *Node) admits(p peer.ID) bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -61,10 +61,20 @@ func (n *Node) inCommunity(p peer.ID) bool {
 // refreshAdmitted remakes what is cached of the book. n.mu is held.
 func (n *Node) refreshAdmitted() {
 	m, states := map[peer.ID]admission{}, map[protocol.TeamID]trust.State{}
+	inCommon := map[protocol.TeamID]bool{} // teams in a room with this one
+	n.withRooms(func(rs *trust.Rooms) {
+		for _, id := range rs.IDs() {
+			if s, ok := rs.Standings(id, n.now()); ok && s.State != trust.RoomFounding && s.Teams[n.team] == trust.StandingMember {
+				for t, standing := range s.Teams {
+					inCommon[t] = inCommon[t] || standing == trust.StandingMember
+				}
+			}
+		}
+	})
 	for _, t := range n.book.Teams(n.now()) {
 		states[t.ID] = t.State
 		own := t.ID == n.team
-		if !own && !trust.MayConnect(t.State) {
+		if !own && !trust.MayConnect(t.State) && !(t.State == trust.Unknown && inCommon[t.ID]) {
 			continue
 		}
 		a := admission{team: t.ID, community: trust.Decide(trust.Question{Action: trust.Relay, Label: closest,

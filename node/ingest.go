@@ -212,7 +212,7 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 		return nil, false, err
 	}
 	info, state := n.author(h.Team, h.Node)
-	if info.Team.IsZero() || info.Revoked || !mayAuthor(state, h.Team == n.team) {
+	if info.Team.IsZero() || info.Revoked || !mayAuthor(state, h.Team == n.team) && !n.inRoom(h.For, h.Team) {
 		return nil, false, errNotOurs
 	}
 	if err := env.VerifyNode(info.Node.Key); err != nil {
@@ -344,10 +344,12 @@ func (n *Node) accept(entries []store.Entry) ([]store.Outcome, error) {
 	return out, nil
 }
 
-// headsFor returns for whom the heads are that speak of a parcel's feed.
-func (n *Node) headsFor(p *protocol.Parcel) (to protocol.TeamID) {
+// headsFor returns for which team or room the heads are that speak of a parcel's feed.
+func (n *Node) headsFor(p *protocol.Parcel) (to protocol.Hash) {
 	switch f, ok := n.feed(p.Feed); {
 	case !ok || f.channel.IsCommunity():
+	case !f.channel.Room().IsZero():
+		to = f.channel.Room()
 	case p.Team == n.team:
 		to = f.channel.Other(n.team)
 	default:

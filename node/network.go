@@ -8,6 +8,7 @@ import (
 	"github.com/entente-network/entente/node/catchup"
 	"github.com/entente-network/entente/node/direct"
 	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/node/roomsync"
 )
 
 // joinNetwork makes everything that needs the host. Nothing runs yet but the handlers.
@@ -20,6 +21,8 @@ func (n *Node) joinNetwork(ctx context.Context) error {
 		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) },
 	})
 	n.courier = direct.New(n.host, delivery{n}, direct.Options{Log: n.log,
+		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) }})
+	n.circle = roomsync.New(n.host, circle{n}, roomsync.Options{Log: n.log,
 		Offence: func(p peer.ID, why string) { n.dismiss(p, offence(why)) }})
 	topic, err := gossip.Join(ctx, n.host, gossip.Config{Admit: n.inCommunity, Validate: n.validate,
 		Drops: func(why string) { n.log.Debug("gossip dropped a message; it will be fetched", "why", why) }})
@@ -44,7 +47,10 @@ func (n *Node) compared(p peer.ID, es []catchup.Entry) {
 	}
 	n.signer.peerAnswered()
 	if team, _ := n.peerState(p); team != n.team {
-		n.spawn(func() { n.tellPair(team, true) })
+		n.spawn(func() {
+			n.tellPair(team, true)
+			n.tellRoomsTo(p)
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/entente-network/entente/node/catchup"
 	"github.com/entente-network/entente/node/direct"
 	"github.com/entente-network/entente/node/gossip"
+	"github.com/entente-network/entente/node/roomsync"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/store"
 	"github.com/entente-network/entente/store/audit"
@@ -74,9 +75,12 @@ type Node struct {
 	topic      *gossip.Topic
 	engine     *catchup.Engine
 	courier    *direct.Courier
+	circle     *roomsync.Engine
+	rooms      roomTable
+	metAt      broadcast // this node has all that another has of a room
 	intake     chan arrival
-	tell       chan struct{} // our heads are to be told now
-	telling    atomic.Bool   // a timer for that runs
+	tell       announcement  // our heads for the community are to be told
+	tellOthers announcement  // those for single teams and rooms are
 	owing      atomic.Bool   // receipts are still to be given
 	owed       chan struct{} // receipts are to be given
 	unopened   chan struct{} // something is to be sealed again
@@ -116,7 +120,7 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: make(chan struct{}, 1), broken: make(chan struct{}),
+	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: newAnnouncement(), tellOthers: newAnnouncement(), broken: make(chan struct{}),
 		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), retelling: make(turn, 1), unopened: make(chan struct{}, 1), sealedAgain: map[string]sealing{}, closed: newPace(closedBurst, closedRefill),
 		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
@@ -162,6 +166,9 @@ func (n *Node) load() error {
 	if err := n.loadAgreements(); err != nil {
 		return err
 	}
+	if err := n.loadRooms(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(outDir(n.cfg.Home)); err != nil { // what a crash left of documents that were being sealed
 		return err
 	}
@@ -196,7 +203,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.joinNetwork(ctx); err != nil {
 		return errors.Join(err, n.host.Close())
 	}
-	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.receiptLoop, n.judgeLoop, n.sealLoop, n.engine.Run} {
+	for _, loop := range []func(context.Context){n.ingestLoop, n.indexLoop, n.dialLoop, n.upkeepLoop, n.receiptLoop, n.judgeLoop, n.sealLoop, n.roomLoop, n.engine.Run} {
 		n.wg.Go(func() { loop(ctx) })
 	}
 	n.joined.Store(true)
@@ -244,6 +251,9 @@ func (n *Node) Close() error {
 	}
 	if n.courier != nil {
 		errs = append(errs, n.courier.Close())
+	}
+	if n.circle != nil {
+		errs = append(errs, n.circle.Close())
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())

@@ -352,6 +352,7 @@ func (n *Node) hear(s network.Stream, p peer.ID) error {
 		i.skew = time.UnixMilli(int64(h.Time)).Sub(now)
 	})
 	n.engine.PeerReady(p)
+	n.circle.PeerReady(p)
 	return nil
 }
 

@@ -26,7 +26,11 @@ const (
 
 // receipting returns which receipts are owed for a statement of another team.
 func (n *Node) receipting(st *protocol.Statement) protocol.Receipting {
-	if st.Audience.Kind != protocol.InAgreement {
+	switch st.Audience.Kind {
+	case protocol.InAgreement:
+	case protocol.InRoom:
+		return protocol.ReceiptsNone // each message would bring one from each member
+	default:
 		return protocol.ReceiptsOpened
 	}
 	n.mu.RLock()
@@ -394,6 +398,9 @@ func (n *Node) Receipts(id protocol.Hash) ([]ReceiptView, error) {
 	}
 	if m.Statement.Audience.Kind == protocol.Community {
 		return nil, &RefusedError{Rule: "receipts-community", Reason: "nobody gives receipts for what is for the whole community"}
+	}
+	if m.Statement.Audience.Kind == protocol.InRoom {
+		return nil, &RefusedError{Rule: "receipts-room", Reason: "nobody gives receipts in a room: entente room show says which members can read"}
 	}
 	rs, err := n.st.Receipts(id)
 	if err != nil {

@@ -34,6 +34,9 @@ func (n *Node) openSealed(env *protocol.Envelope, raw []byte, p *protocol.Parcel
 		return incoming{}, fmt.Errorf("%w: nothing is taken in of its author now", errNotOurs)
 	}
 	in := incoming{Entry: store.Entry{Envelope: env, Raw: raw, Parcel: p, Tag: f.channel.Tag(), Node: info, Via: via, Link: true}}
+	if room := f.channel.Room(); !room.IsZero() {
+		return n.openInRoom(in, room, f.channel)
+	}
 	if p.Team == n.team {
 		return in, nil // our own, come back: sealed to others
 	}
@@ -129,7 +132,7 @@ func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, erro
 			continue
 		}
 		n.mu.RLock()
-		d := trust.Decide(n.question(trust.Receive, in.Statement, in.Statement.Author))
+		d := n.mayShow(in.Statement, in.Parcel.Feed, in.Parcel.Seq)
 		n.mu.RUnlock()
 		if in.Held = ""; !d.Allowed {
 			in.Held = d.Rule
@@ -185,7 +188,7 @@ func (n *Node) rejudge() error {
 	first := uint64(0) // arrival number of the first that is released
 	err := n.st.Held(func(m *store.Message) bool {
 		n.mu.RLock()
-		d := trust.Decide(n.question(trust.Receive, m.Statement, m.Statement.Author))
+		d := n.mayShow(m.Statement, m.Feed, m.Seq)
 		n.mu.RUnlock()
 		if !d.Allowed {
 			return true
@@ -217,6 +220,16 @@ func (n *Node) rejudge() error {
 		n.judge()
 	}
 	return nil
+}
+
+// mayShow says whether what a team said is shown to people here from now on, or held back. n.mu is held for reading.
+func (n *Node) mayShow(st *protocol.Statement, f protocol.FeedID, seq uint64) trust.Decision {
+	if st.Audience.Kind != protocol.InRoom || testOnlyQuestion != nil {
+		return trust.Decide(n.question(trust.Receive, st, st.Author))
+	}
+	var d trust.Decision
+	n.withRooms(func(rs *trust.Rooms) { d = rs.JudgeMessage(st, f, seq, n.now()) })
+	return d
 }
 
 // judgeLoop judges anew what is held back, whenever something changed on which that depends.

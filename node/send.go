@@ -18,7 +18,7 @@ import (
 
 // A Draft is what a person wants to send, beside the document itself.
 type Draft struct {
-	Audience   string          // community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT
+	Audience   string          // community, team:TEAM[,TEAM], person:TEAM/NAME[,TEAM/NAME], agreement:AGREEMENT, room:ROOM
 	Label      tlp.Label       // asked for by the person; Unset: the document's own
 	Urgent     bool            // goes first
 	Name       string          // the file's base name, may be empty
@@ -88,6 +88,9 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 		}
 	}
 	st := &protocol.Statement{Kind: kind, Label: label, Urgent: d.Urgent, Supersedes: d.Supersedes, Refs: d.Refs, Sources: d.Sources}
+	if to.kind == protocol.InRoom && !d.DryRun {
+		n.catchUpInRoom(ctx, to.room.ID, label)
+	}
 	sent, persons, err := n.address(st, to, d.As, d.Expect, sources, !d.DryRun)
 	if err != nil {
 		return nil, err
@@ -133,6 +136,12 @@ func (n *Node) refuseSend(d Draft, l tlp.Label, dec trust.Decision) error {
 func (n *Node) address(st *protocol.Statement, to target, as string, expect protocol.Hash, sources []*protocol.Statement, record bool) (*Sent, []string, error) {
 	n.mu.RLock()
 	aud, dec := n.book.Address(to.addressees(), st.Label, as)
+	if to.kind == protocol.InRoom { // its epoch is chosen when it is signed
+		aud, dec = protocol.Audience{Kind: protocol.InRoom, Room: to.room.ID, Charter: to.room.CharterID}, trust.Decision{Allowed: true}
+		if as != "" {
+			dec = trust.Decision{Rule: "person-red", Reason: "only TLP:RED is sealed to persons, and it goes to no room"}
+		}
+	}
 	st.Audience = aud
 	sent := &Sent{Label: st.Label, Audience: n.audienceView(n.team, aud), Notes: n.notes(st, to)}
 	var persons []string
@@ -186,6 +195,8 @@ var hints = map[string]string{
 	"community-ceiling": "the community gets CLEAR and GREEN: name the teams with --to team:TEAM, or --to agreement:AGREEMENT",
 	"readers-changed":   "look at it once more, and send it again",
 	"person-red":        "give --tlp RED, or send it to the team",
+	"room-ceiling":      "send it to single teams, or for TLP:RED to persons: --to person:TEAM/NAME",
+	"not-fresh":         "wait until members of the room can be reached: entente status; entente room show",
 	"no-operators":      "ask the team to name its people: entente operator add; then exchange introductions anew, or wait until it spreads",
 }
 
@@ -195,6 +206,13 @@ func (n *Node) readers(st *protocol.Statement, to target) ([]Reader, trust.Decis
 	dec := trust.Decide(n.question(trust.Compose, st, n.team))
 	if !dec.Allowed {
 		return nil, dec
+	}
+	if to.kind == protocol.InRoom {
+		n.withRooms(func(rs *trust.Rooms) { dec = rs.MaySpeak(to.room.ID, st.Label, n.rooms.met[to.room.ID], n.now()) })
+		if !dec.Allowed {
+			return nil, dec
+		}
+		return n.roomReaders(to.room.ID), dec
 	}
 	teams := to.teams
 	if to.kind == protocol.Community {
@@ -241,6 +259,14 @@ func (n *Node) readersDigest(st *protocol.Statement) protocol.Hash {
 	for _, p := range st.Audience.Persons {
 		parts = append(parts, p.Team[:], p.Key[:])
 	}
+	if room := st.Audience.Room; !room.IsZero() {
+		parts = append(parts, room[:], st.Audience.Charter[:])
+		n.withRooms(func(rs *trust.Rooms) {
+			for _, r := range rs.Readers(room, n.now()) {
+				parts = append(parts, r.Node[:])
+			}
+		})
+	}
 	return protocol.Sum("entente/v1/readers", parts...)
 }
 
@@ -270,6 +296,9 @@ func (n *Node) reader(t trust.Team, a protocol.Audience) Reader {
 
 // notes are what a sender should know beyond the list of readers. n.mu is held for reading.
 func (n *Node) notes(st *protocol.Statement, to target) []string {
+	if to.kind == protocol.InRoom {
+		return n.roomNotes(to.room.ID, st.Label)
+	}
 	var out []string
 	switch {
 	case to.kind == protocol.Community && st.Label == tlp.Green:

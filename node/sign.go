@@ -233,7 +233,8 @@ type utterance struct {
 
 // An outgoing is a parcel that was kept and may leave.
 type outgoing struct {
-	team protocol.TeamID // zero: for the community
+	team protocol.TeamID // zero: for the community, or the room
+	room protocol.Hash   // zero: for none
 	raw  []byte
 }
 
@@ -352,13 +353,23 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 	} else {
 		s.clock = s.clock.Next(n.now())
 		st.Author, st.Node, st.Clock = n.team, n.kid, s.clock
-		env, err := protocol.Sign(st, key)
-		if err != nil {
-			return nil, nil, nil, err
+		if st.Audience.Kind != protocol.InRoom { // of a room, what is decided now is part of what is signed
+			if err := n.signStatement(u); err != nil {
+				return nil, nil, nil, err
+			}
 		}
-		u.inner, u.id = env.Encode(), env.ID()
 	}
+	var epoch *protocol.Epoch
 	n.mu.RLock()
+	if st.Audience.Kind == protocol.InRoom {
+		epoch, log, err = n.prepareInRoom(st)
+		if err == nil {
+			err = n.signStatement(u)
+		}
+		for i := range log {
+			log[i].Object = u.id
+		}
+	}
 	for _, t := range teams {
 		d := trust.Decide(n.question(trust.Compose, st, t))
 		if st.Kind.ForPeople() {
@@ -393,13 +404,19 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 		}
 		p.Seq, p.Prev = end.Seq+1, end.Hash
 		e := store.Entry{Parcel: p, StatementID: u.id, Statement: st, Tag: c.Tag(), Node: info, Link: !st.Kind.ForPeople()}
-		to := protocol.TeamID{}
-		if !c.IsCommunity() {
-			to = c.Other(n.team)
+		to := outgoing{room: c.Room()}
+		switch {
+		case c.IsCommunity():
+		case epoch != nil:
+			p.Sealed, p.Epoch, e.Inner = true, st.Audience.Epoch, u.inner
+			p.Body, err = n.sealToEpoch(epoch, u.inner)
+		default:
+			to.team = c.Other(n.team)
 			p.Sealed, e.Inner = true, u.inner
-			if p.Body, err = n.sealTo(to, u.inner); err != nil {
-				return nil, nil, log, err
-			}
+			p.Body, err = n.sealTo(to.team, u.inner)
+		}
+		if err != nil {
+			return nil, nil, log, err
 		}
 		if testOnlyParcel != nil {
 			testOnlyParcel(st, p)
@@ -408,10 +425,20 @@ func (n *Node) prepare(u *utterance, ends map[protocol.FeedID]keyring.Mark) (es 
 			return nil, nil, log, err
 		}
 		e.Raw = e.Envelope.Encode()
-		next[p.Feed] = keyring.Mark{Seq: p.Seq, Hash: e.Envelope.ID()}
-		es, u.out = append(es, e), append(u.out, outgoing{to, e.Raw})
+		next[p.Feed], to.raw = keyring.Mark{Seq: p.Seq, Hash: e.Envelope.ID()}, e.Raw
+		es, u.out = append(es, e), append(u.out, to)
 	}
 	return es, next, log, nil
+}
+
+// signStatement signs the statement of an utterance, to which nothing is added any more.
+func (n *Node) signStatement(u *utterance) error {
+	env, err := protocol.Sign(u.st, n.ring.NodeKey())
+	if err != nil {
+		return err
+	}
+	u.inner, u.id = env.Encode(), env.ID()
+	return nil
 }
 
 // endOf returns the newest entry of a feed of this node.
@@ -427,7 +454,14 @@ func (n *Node) endOf(f protocol.FeedID) (keyring.Mark, error) {
 // say appends a statement and hands it to the network.
 func (n *Node) say(ctx context.Context, st *protocol.Statement) (protocol.Hash, error) {
 	u := &utterance{st: st}
-	if err := n.append(u); err != nil {
+	err := n.append(u)
+	for tries := 0; errors.Is(err, errNoEpoch) && tries < 3; tries++ { // a change in the room may make useless what was just made
+		if err = n.makeEpoch(ctx, st.Audience.Room); err == nil {
+			u = &utterance{st: st}
+			err = n.append(u)
+		}
+	}
+	if err != nil {
 		return protocol.Hash{}, err
 	}
 	n.send(ctx, u)
@@ -436,10 +470,20 @@ func (n *Node) say(ctx context.Context, st *protocol.Statement) (protocol.Hash, 
 
 // send hands parcels that were kept to the network. What does not arrive so is fetched.
 func (n *Node) send(ctx context.Context, u *utterance) {
-	n.tellSoon()
+	if u.st.Audience.Kind == protocol.Community {
+		n.tell.soon()
+	} else {
+		n.tellOthers.soon()
+	}
 	for _, o := range u.out {
 		if !o.team.IsZero() {
 			n.push(o.team, o.raw, u.st.Urgent)
+			continue
+		}
+		if !o.room.IsZero() {
+			for _, p := range n.speakers(o.room) {
+				n.courier.Push(p, o.raw, u.st.Urgent)
+			}
 			continue
 		}
 		if err := n.topic.Publish(ctx, o.raw, u.st.Urgent); err != nil {

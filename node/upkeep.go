@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/entente-network/entente/protocol"
@@ -21,9 +22,12 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-		case <-n.tell:
+		case <-n.tell.due:
 			told = n.tellHeads(ctx, told)
+			continue
+		case <-n.tellOthers.due: // by itself, so that the community does not see when something private is said
 			n.tellPairs()
+			n.tellRooms()
 			continue
 		case <-ctx.Done():
 			return
@@ -42,6 +46,7 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 		}
 		told = n.tellHeads(ctx, told)
 		n.tellPairs()
+		n.tellRooms()
 		if err := n.rotate(ctx); err != nil {
 			n.log.Warn("changing this node's key for what is sealed to it", "err", err)
 		}
@@ -99,13 +104,23 @@ func (n *Node) tellHeads(ctx context.Context, told []byte) []byte {
 // tellAfter is how long after the first message of a burst this node tells how far its feed reaches.
 const tellAfter = 3 * time.Second
 
-// tellSoon makes that happen.
-func (n *Node) tellSoon() {
-	if n.telling.CompareAndSwap(false, true) {
+// An announcement is something that is told a little later, once for all that asked for it meanwhile.
+type announcement struct {
+	due     chan struct{}
+	waiting *atomic.Bool // a timer runs
+}
+
+func newAnnouncement() announcement {
+	return announcement{due: make(chan struct{}, 1), waiting: new(atomic.Bool)}
+}
+
+// soon makes it due after tellAfter.
+func (a announcement) soon() {
+	if a.waiting.CompareAndSwap(false, true) {
 		time.AfterFunc(tellAfter, func() {
-			n.telling.Store(false)
+			a.waiting.Store(false)
 			select {
-			case n.tell <- struct{}{}:
+			case a.due <- struct{}{}:
 			default:
 			}
 		})

@@ -61,13 +61,13 @@ func (n *Node) view(m *store.Message) *MessageView {
 	info, _ := n.book.NodeOf(st.Author, st.Node)
 	v.Audience, v.Persons, v.To = n.audienceView(st.Author, st.Audience), n.persons(st.Audience), written(st.Author, st.Audience)
 	q := n.question(trust.View, st, st.Author)
-	again := n.question(trust.Receive, st, st.Author)
+	again := n.mayShow(st, m.Feed, m.Seq)
 	n.mu.RUnlock()
 	v.AuthorName, v.Doubt = t.Name, trust.Doubt(info, m.Feed, m.Seq)
 	q.Ahead = st.Clock.Time().Sub(n.now())
 	d := trust.Decide(q)
 	if m.Held != "" {
-		if d = trust.Decide(again); d.Allowed {
+		if d = again; d.Allowed {
 			d = trust.Decision{Reason: "it is about to be released"}
 		}
 	}

@@ -109,7 +109,8 @@ type RoomInfo struct {
 	Steward   bool     // my own team votes
 	Proposals []Proposal
 	Warnings  []string
-	Rivals    []protocol.Hash // the charters that froze it
+	Silent    []protocol.TeamID // stewards that cannot be counted on: not heard of for long, or left
+	Rivals    []protocol.Hash   // the charters that froze it
 	Cheats    []Cheat
 	Next      []protocol.Hash // rooms that members founded to replace it
 	Cards     protocol.Hash   // digest of the cards and leaves that count, for an Epoch

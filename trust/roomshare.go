@@ -247,7 +247,9 @@ func (rs *Rooms) Grantable(room protocol.Hash, to protocol.KID, now time.Time) [
 			es = append(es, e)
 		}
 	}
-	slices.SortFunc(es, func(a, b *epoch) int { return cmp.Or(cmp.Compare(b.Created, a.Created), bytes.Compare(a.id[:], b.id[:])) })
+	slices.SortFunc(es, func(a, b *epoch) int {
+		return cmp.Or(cmp.Compare(b.Created, a.Created), bytes.Compare(a.id[:], b.id[:]))
+	})
 	var out []protocol.Hash
 	for _, e := range es {
 		out = append(out, e.id)
@@ -277,4 +279,13 @@ func (rs *Rooms) EpochOver(room, id protocol.Hash, now time.Time) bool {
 		return e.Until < v.HistoryFrom
 	}
 	return true
+}
+
+// IDs returns the ids of all rooms, ascending.
+func (rs *Rooms) IDs() []protocol.Hash {
+	var out []protocol.Hash
+	for id := range rs.rooms {
+		out = append(out, id)
+	}
+	return ascending(out)
 }

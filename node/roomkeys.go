@@ -1,0 +1,286 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/node/roomsync"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/seal"
+	"github.com/entente-network/entente/protocol/tlp"
+	"github.com/entente-network/entente/store/audit"
+	"github.com/entente-network/entente/store/keyring"
+	"github.com/entente-network/entente/trust"
+)
+
+// rekeyTurn is how long each node leaves to the one before it (trust.Rooms.EpochOrder) to make an epoch that is needed. Who has
+// something to say waits for nobody.
+const rekeyTurn = 20 * time.Second
+
+// roomEvery is how often rooms are looked at though nothing happened.
+const roomEvery = 10 * time.Second
+
+// roomLoop makes epochs where they are needed, and destroys the identities of those that are over.
+func (n *Node) roomLoop(ctx context.Context) {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	var destroyed time.Time
+	for {
+		select {
+		case <-n.rooms.work:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		n.mu.RLock()
+		var all []protocol.Hash
+		for id := range n.channelsKnown.rooms {
+			all = append(all, id)
+		}
+		n.mu.RUnlock()
+		slices.SortFunc(all, func(a, b protocol.Hash) int { return slices.Compare(a[:], b[:]) })
+		for _, id := range all {
+			if err := n.tend(ctx, id); err != nil && ctx.Err() == nil {
+				n.log.Warn("tending a room", "room", id.Short(), "err", err)
+			}
+		}
+		if now := n.now(); now.Sub(destroyed) > time.Hour && n.clockAgrees() {
+			destroyed = now
+			for _, id := range all {
+				if err := n.destroyOver(id); err != nil {
+					n.log.Error("destroying keys of a room that are over", "room", id.Short(), "err", err)
+				}
+			}
+		}
+	}
+}
+
+// tendSoon wakes roomLoop.
+func (n *Node) tendSoon() {
+	select {
+	case n.rooms.work <- struct{}{}:
+	default:
+	}
+}
+
+// tend makes an epoch of a room if one is needed and it is this node's turn.
+func (n *Node) tend(ctx context.Context, room protocol.Hash) error {
+	now := n.now()
+	turn := -1
+	n.mu.RLock()
+	t := &n.rooms
+	t.mu.Lock()
+	if why := t.ledger.NeedsRekey(room, now); why == "" {
+		delete(t.due, room)
+	} else if turn = slices.Index(t.ledger.EpochOrder(room, now), n.kid); turn >= 0 {
+		if t.due[room].IsZero() {
+			t.due[room] = now
+		}
+		if now.Sub(t.due[room]) < time.Duration(turn)*rekeyTurn {
+			turn = -1
+		}
+	}
+	t.mu.Unlock()
+	n.mu.RUnlock()
+	if turn < 0 || n.signer.why() != "" {
+		return nil
+	}
+	return n.makeEpoch(ctx, room)
+}
+
+// holdsEpoch reports whether this node has the identity of an epoch.
+func (n *Node) holdsEpoch(id protocol.Hash) bool { return n.ring.HasEpoch(id) }
+
+// usableEpoch returns the epoch to which this node seals in a room now. n.mu is held for reading.
+func (n *Node) usableEpoch(room protocol.Hash) (u trust.Usable, ok bool) {
+	n.withRooms(func(rs *trust.Rooms) { u, ok = rs.UsableEpoch(room, n.now(), n.holdsEpoch) })
+	return u, ok
+}
+
+// makeEpoch makes an epoch for all who may read in a room now, keeps its identity, and grants it to those who can be reached. The
+// others ask whoever holds it.
+func (n *Node) makeEpoch(ctx context.Context, room protocol.Hash) error {
+	identity, recipient, err := seal.NewEpochKey()
+	if err != nil {
+		return err
+	}
+	now := n.now()
+	var draft *protocol.Epoch
+	var d trust.Decision
+	n.askRooms(func(rs *trust.Rooms) { draft, d = rs.DraftEpoch(room, n.kid, recipient, now) })
+	if !d.Allowed {
+		return refused(d)
+	}
+	env, err := protocol.Sign(draft, n.ring.NodeKey())
+	if err != nil {
+		return err
+	}
+	// The identity before the record: nobody shall seal to what nobody can open.
+	key := keyring.EpochKey{Room: room, ID: env.ID(), Identity: identity, Until: time.Unix(int64(draft.Until), 0)}
+	if err := n.ring.PutEpochs(key); err != nil {
+		return err
+	}
+	if _, err := n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env}); err != nil {
+		return err
+	}
+	n.log.Info("a room has a new key", "room", room.Short(), "epoch", env.ID().Short(), "nodes", len(draft.Nodes))
+	n.tellRoom(room, []*protocol.Envelope{env})
+	for _, p := range n.roomPeers(room, trust.ShareAll) {
+		raws, err := circle{n}.Grants(ctx, p, room, []protocol.Hash{env.ID()})
+		if err != nil {
+			return err
+		}
+		if len(raws) > 0 {
+			n.circle.Grant(p, room, raws)
+		}
+	}
+	return nil
+}
+
+// Wants implements roomsync.Backend.
+func (c circle) Wants(p peer.ID, room protocol.Hash) []protocol.Hash {
+	n := c.n
+	now := n.now()
+	var out []protocol.Hash
+	n.askRooms(func(rs *trust.Rooms) {
+		for _, id := range rs.Grantable(room, n.kid, now) {
+			if !n.ring.HasEpoch(id) && !rs.EpochOver(room, id, now) && len(out) < roomsync.MaxGrants {
+				out = append(out, id)
+			}
+		}
+	})
+	return out
+}
+
+// Grants implements roomsync.Backend: it decides for each epoch, and logs that it was given, before it is.
+func (c circle) Grants(_ context.Context, p peer.ID, room protocol.Hash, epochs []protocol.Hash) ([][]byte, error) {
+	n := c.n
+	if n.signer.why() != "" {
+		return nil, nil
+	}
+	now := n.now()
+	n.knowing.RLock() // from the decision until it is logged nobody here learns of a removal
+	defer n.knowing.RUnlock()
+	n.mu.RLock()
+	team := n.admitted[p].team
+	var to trust.NodeSealTo
+	for _, info := range n.book.Nodes(team) {
+		if id, err := peer.IDFromBytes(info.Node.Peer); err == nil && id == p && !info.Revoked {
+			for _, r := range n.book.RecipientsOf(team) {
+				if r.Node == info.Node.Key.ID() {
+					to = r
+				}
+			}
+		}
+	}
+	var allowed []protocol.Hash
+	n.withRooms(func(rs *trust.Rooms) {
+		for _, id := range epochs {
+			if !to.Node.IsZero() && n.ring.HasEpoch(id) && rs.MayGrant(room, id, to.Node, now).Allowed {
+				allowed = append(allowed, id)
+			}
+		}
+	})
+	n.mu.RUnlock()
+	if len(allowed) == 0 {
+		return nil, nil
+	}
+	recipient, err := n.recipients.parse(to.Recipient)
+	if err != nil {
+		n.log.Warn("a node names a key to which nothing can be sealed", "team", team.Short(), "node", to.Node)
+		return nil, nil
+	}
+	var out [][]byte
+	var log []audit.Record
+	for _, id := range allowed {
+		key, ok := n.ring.Epoch(id)
+		if !ok {
+			continue
+		}
+		file, err := seal.SealIdentity(key.Identity, recipient)
+		if err != nil {
+			return nil, err
+		}
+		env, err := protocol.Sign(&protocol.Grant{Room: room, Epoch: id, Team: n.team, Node: n.kid, For: to.Node, Key: file, Issued: uint64(now.Unix())}, n.ring.NodeKey())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, env.Encode())
+		log = append(log, audit.Record{Time: now, Actor: actor, Action: "grant", Object: id, Team: team, Label: tlp.Amber, Allowed: true, Rule: "room",
+			Reason: "the key of a period of room " + room.Short()})
+	}
+	return out, n.record(log...)
+}
+
+// TakeGrants implements roomsync.Backend.
+func (c circle) TakeGrants(_ context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
+	n := c.n
+	var keys []keyring.EpochKey
+	for _, raw := range raws {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+		if err != nil {
+			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
+		}
+		var g *protocol.Grant
+		var ep *protocol.Epoch
+		n.askRooms(func(rs *trust.Rooms) { g, ep, err = rs.CheckGrant(env) })
+		switch {
+		case errors.Is(err, trust.ErrMissing):
+			continue // its epoch comes later, and then it is asked for
+		case err != nil:
+			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
+		case g.For != n.kid || g.Room != room:
+			return fmt.Errorf("%w: a grant to another node, or of another room", roomsync.ErrRefused)
+		case n.ring.HasEpoch(g.Epoch):
+			continue
+		}
+		identity, err := n.ring.OpenGrant(g.Key, ep.Recipient)
+		switch {
+		case errors.Is(err, keyring.ErrClosed):
+			return err
+		case errors.Is(err, seal.ErrNotRecipient):
+			continue // sealed to a key that this node no longer has: it is asked for again
+		case err != nil:
+			return fmt.Errorf("%w: a grant of something else: %w", roomsync.ErrRefused, err)
+		}
+		keys = append(keys, keyring.EpochKey{Room: room, ID: g.Epoch, Identity: identity, Until: time.Unix(int64(ep.Until), 0)})
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := n.ring.PutEpochs(keys...); err != nil {
+		return fmt.Errorf("%w: %w", errKeeping, err)
+	}
+	n.tendSoon()
+	n.engine.PeerReady(p) // what waits for the key is fetched again
+	return nil
+}
+
+// destroyOver destroys the identities of a room's epochs that are over.
+func (n *Node) destroyOver(room protocol.Hash) error {
+	now := n.now()
+	var over []protocol.Hash
+	held := n.ring.Epochs(room)
+	n.askRooms(func(rs *trust.Rooms) {
+		for _, id := range held {
+			if rs.EpochOver(room, id, now) {
+				over = append(over, id)
+			}
+		}
+	})
+	if len(over) == 0 {
+		return nil
+	}
+	n.log.Info("destroyed keys of a room that are over", "room", room.Short(), "epochs", len(over))
+	return n.ring.DestroyEpochs(over...)
+}
+
+// dropKeys destroys all identities of a room.
+func (n *Node) dropKeys(room protocol.Hash) error {
+	return n.ring.DestroyEpochs(n.ring.Epochs(room)...)
+}

@@ -1,0 +1,448 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/entente-network/entente/node/roomsync"
+	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/store"
+	"github.com/entente-network/entente/trust"
+)
+
+// A roomTable is what this node knows of rooms. Its lock is taken after Node.mu, and nothing else is taken while it is held.
+type roomTable struct {
+	mu     sync.Mutex
+	ledger *trust.Rooms                                    // guarded by mu, and by Node.mu for the Book beside it
+	unkept []keptRecord                                    // guarded by mu; what the disk did not take yet
+	sets   map[protocol.Hash]*roomSet                      // guarded by mu; dropped when a room changes
+	met    map[protocol.Hash]map[protocol.TeamID]time.Time // guarded by mu; when this node last had all that a team has of a room
+	kept   map[protocol.Hash]time.Time                     // guarded by mu; when met was last written
+	due    map[protocol.Hash]time.Time                     // guarded by mu; since when a room needs a new epoch
+	work   chan struct{}                                   // roomLoop looks at all rooms
+}
+
+type keptRecord struct {
+	room protocol.Hash
+	env  *protocol.Envelope
+}
+
+// A roomSet is the records of a room in the form in which they are compared.
+type roomSet struct {
+	records []roomsync.Record
+	digest  protocol.Hash
+}
+
+// withRooms calls fn with the ledger. n.mu is held, for reading at least.
+func (n *Node) withRooms(fn func(rs *trust.Rooms)) {
+	n.rooms.mu.Lock()
+	defer n.rooms.mu.Unlock()
+	fn(n.rooms.ledger)
+}
+
+// askRooms is withRooms for who holds no lock.
+func (n *Node) askRooms(fn func(rs *trust.Rooms)) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	n.withRooms(fn)
+}
+
+// loadRooms reads what the store keeps of rooms.
+func (n *Node) loadRooms() error {
+	n.rooms = roomTable{ledger: trust.NewRooms(n.book), sets: map[protocol.Hash]*roomSet{}, met: map[protocol.Hash]map[protocol.TeamID]time.Time{},
+		kept: map[protocol.Hash]time.Time{}, due: map[protocol.Hash]time.Time{}, work: make(chan struct{}, 1)}
+	var es []*protocol.Envelope
+	if err := n.st.RoomRecords(func(_ protocol.Hash, e *protocol.Envelope) error {
+		es = append(es, e)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, err := range n.rooms.ledger.LoadRooms(es, n.now()) {
+		n.log.Warn("a stored record of a room no longer counts", "err", err)
+	}
+	for _, i := range n.rooms.ledger.List(n.now()) {
+		b, err := n.st.RoomNote(i.ID, metNote)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		met := readMet(b)
+		n.rooms.met[i.ID] = met
+		for t, at := range met {
+			n.rooms.ledger.Heard(i.ID, t, at)
+		}
+	}
+	return nil
+}
+
+// metNote holds when this node last compared itself with each team of a room: a restart does not make it forget that it is fresh.
+const metNote = "met"
+
+// metEvery is how old what metNote says may be.
+const metEvery = 10 * time.Minute
+
+func readMet(b []byte) map[protocol.TeamID]time.Time {
+	met := map[protocol.TeamID]time.Time{}
+	for ; len(b) >= 40; b = b[40:] {
+		met[protocol.TeamID(b[:32])] = time.Unix(int64(binary.BigEndian.Uint64(b[32:40])), 0)
+	}
+	return met
+}
+
+func encodeMet(met map[protocol.TeamID]time.Time) []byte {
+	var b []byte
+	for t, at := range met {
+		b = binary.BigEndian.AppendUint64(append(b, t[:]...), uint64(at.Unix()))
+	}
+	return b
+}
+
+// errKnownNothing says that records were of a room that is nothing to this team, or not for who gave them to say.
+var errUninvited = trust.ErrUninvited
+
+// takeRoomRecords verifies and keeps records of a room: from a team, or with the zero id what officers of this team signed, of which
+// the error then speaks. What a team gave that cannot be judged yet is left out without an error; one that wraps
+// protocol.ErrMalformed or ErrSignature is the team's fault. via is the peer that need not be told of it.
+func (n *Node) takeRoomRecords(room protocol.Hash, from protocol.TeamID, via peer.ID, es []*protocol.Envelope) (news []*protocol.Envelope, err error) {
+	n.knowing.Lock()
+	defer n.knowing.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	news, err = n.addRoomRecords(room, from, es)
+	if len(news) > 0 {
+		n.refreshAdmitted()
+		n.judge()
+		n.tendSoon()
+		if n.circle != nil {
+			n.circle.Changed(room, via)
+		}
+	}
+	return news, err
+}
+
+// addRoomRecords is takeRoomRecords without what follows from it. n.knowing and n.mu are held.
+func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*protocol.Envelope) (news []*protocol.Envelope, err error) {
+	t := &n.rooms
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := n.now()
+	_, known := t.ledger.Room(room, now)
+	if !known {
+		if !from.IsZero() {
+			if err := t.ledger.CheckInvitation(room, es, n.gaveUp(room)); err != nil {
+				return nil, err
+			}
+			if t.invitations(from, now) >= maxInvitations {
+				return nil, fmt.Errorf("%w: too many invitations wait for an answer", errUninvited)
+			}
+		}
+	}
+	for progress := true; progress && len(es) > 0; {
+		progress = false
+		var later []*protocol.Envelope
+		for _, e := range es {
+			if of, bad := trust.RoomOfRecord(e); bad != nil || of != room {
+				return news, errors.Join(err, fmt.Errorf("%w: a record of another room, or of none", protocol.ErrMalformed), bad)
+			}
+			switch r := t.ledger.AddRoomRecord(e, now); {
+			case errors.Is(r.Err, trust.ErrMissing):
+				later = append(later, e)
+			case r.Err != nil:
+				err = errors.Join(err, r.Err)
+			case r.Added:
+				news, progress = append(news, r.Envelope), true
+			}
+		}
+		es = later
+	}
+	if from.IsZero() && len(es) > 0 {
+		err = errors.Join(err, fmt.Errorf("%w: what the record builds on", trust.ErrMissing))
+	}
+	if i, ok := t.ledger.Room(room, now); ok && !known && i.Mine == trust.StandingNone {
+		t.ledger.ForgetRoom(room) // a forged word for this team, or a seat that is none
+		return nil, errors.Join(err, fmt.Errorf("%w: %s", errUninvited, room.Short()))
+	}
+	delete(t.sets, room)
+	for _, e := range news {
+		t.unkept = append(t.unkept, keptRecord{room, e})
+	}
+	return news, errors.Join(err, t.keep(n.st))
+}
+
+// keep writes what the disk did not take yet: until it is there nobody is told that it was taken in.
+func (t *roomTable) keep(st *store.Store) error {
+	for len(t.unkept) > 0 {
+		room, some := t.unkept[0].room, []*protocol.Envelope(nil)
+		for _, k := range t.unkept {
+			if k.room != room {
+				break
+			}
+			some = append(some, k.env)
+		}
+		if err := st.PutRoomRecords(room, some...); err != nil {
+			return fmt.Errorf("%w: %w", errKeeping, err)
+		}
+		t.unkept = t.unkept[len(some):]
+	}
+	return nil
+}
+
+// maxInvitations bounds the rooms that one team asked this one into and nobody here answered.
+const maxInvitations = 16
+
+// invitations counts them.
+func (t *roomTable) invitations(from protocol.TeamID, now time.Time) (open int) {
+	for _, i := range t.ledger.List(now) {
+		if i.Mine == trust.StandingProposed && i.Charter != nil && (i.Standing(from) != trust.StandingNone) {
+			open++
+		}
+	}
+	return open
+}
+
+func gaveUpNote(room protocol.Hash) string { return "gave up " + room.String() }
+
+// gaveUp returns when people of this team last gave a room up; zero: never.
+func (n *Node) gaveUp(room protocol.Hash) time.Time {
+	b, err := n.st.Note(gaveUpNote(room))
+	if err != nil || len(b) != 8 {
+		return time.Time{}
+	}
+	return time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+}
+
+// circle is what the node gives to and takes from peers that share rooms with it: the roomsync.Backend.
+type circle struct{ n *Node }
+
+var _ roomsync.Backend = circle{}
+
+// Admits implements roomsync.Backend.
+func (c circle) Admits(p peer.ID) bool { return c.n.admits(p) }
+
+// Rooms implements roomsync.Backend.
+func (c circle) Rooms(p peer.ID) []roomsync.Room {
+	n := c.n
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	team := n.admitted[p].team
+	var out []roomsync.Room
+	for id, s := range n.channelsKnown.rooms {
+		if s.Shares[team] > trust.ShareNothing {
+			out = append(out, roomsync.Room{ID: id, Digest: n.roomSet(id, team).digest})
+		}
+	}
+	slices.SortFunc(out, func(a, b roomsync.Room) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return out[:min(len(out), roomsync.MaxRooms)]
+}
+
+// Records implements roomsync.Backend.
+func (c circle) Records(p peer.ID, room protocol.Hash) []roomsync.Record {
+	n := c.n
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.roomSet(room, n.admitted[p].team).records
+}
+
+// Held implements roomsync.Backend.
+func (c circle) Held(room protocol.Hash) []protocol.Hash {
+	n := c.n
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	n.rooms.mu.Lock()
+	defer n.rooms.mu.Unlock()
+	var out []protocol.Hash
+	for _, r := range n.rooms.whole(room).records {
+		out = append(out, r.Sum)
+	}
+	return out
+}
+
+// roomSet returns what a team may be given of a room now. n.mu is held for reading.
+func (n *Node) roomSet(room protocol.Hash, team protocol.TeamID) *roomSet {
+	t := &n.rooms
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := n.now()
+	if i, ok := t.ledger.Room(room, now); ok && t.ledger.ShareOf(room, team, now) == trust.ShareAll && i.Mine != trust.StandingLeft {
+		return t.whole(room)
+	}
+	return newRoomSet(t.ledger.RecordsFor(room, team, now))
+}
+
+// whole returns all records of a room. The lock is held.
+func (t *roomTable) whole(room protocol.Hash) *roomSet {
+	s := t.sets[room]
+	if s == nil {
+		s = newRoomSet(t.ledger.RoomRecords(room))
+		t.sets[room] = s
+	}
+	return s
+}
+
+func newRoomSet(es []*protocol.Envelope) *roomSet {
+	s := &roomSet{}
+	for _, e := range es {
+		raw := e.Encode()
+		s.records = append(s.records, roomsync.Record{ID: e.ID(), Sum: roomsync.Sum(raw), Raw: raw})
+	}
+	s.digest = roomsync.Digest(s.records)
+	return s
+}
+
+// Take implements roomsync.Backend. Who is in no room with this node is told nothing by what is refused.
+func (c circle) Take(_ context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
+	n := c.n
+	team, _ := n.peerState(p)
+	var es []*protocol.Envelope
+	for _, raw := range raws {
+		e, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
+		if err != nil {
+			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
+		}
+		es = append(es, e)
+	}
+	n.mu.RLock()
+	shares := n.channelsKnown.rooms[room].Shares[team] > trust.ShareNothing
+	n.mu.RUnlock()
+	for len(es) > 0 { // verifying takes its time: others get the lock in between
+		some := es[:min(len(es), takenTogether)]
+		es = es[len(some):]
+		if _, known := n.knownRoom(room); !known {
+			some, es = append(some, es...), nil // an invitation is judged as a whole
+		}
+		switch _, err := n.takeRoomRecords(room, team, p, some); {
+		case errors.Is(err, errKeeping):
+			return err
+		case err != nil && shares && blames(err):
+			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
+		case errors.Is(err, errUninvited):
+			return nil
+		case err != nil:
+			n.log.Debug("records of a room were not taken in", "room", room.Short(), "team", team.Short(), "err", err)
+		}
+	}
+	return nil
+}
+
+// takenTogether bounds the records that are verified while nothing else is decided.
+const takenTogether = 32
+
+func (n *Node) knownRoom(room protocol.Hash) (i trust.RoomInfo, ok bool) {
+	n.askRooms(func(rs *trust.Rooms) { i, ok = rs.Room(room, n.now()) })
+	return i, ok
+}
+
+// Compared implements roomsync.Backend.
+func (c circle) Compared(p peer.ID, room protocol.Hash) {
+	team, _ := c.n.peerState(p)
+	c.n.met(room, team)
+}
+
+// met notes that this node has all that a team has of a room.
+func (n *Node) met(room protocol.Hash, team protocol.TeamID) {
+	now := n.now()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	t := &n.rooms
+	t.mu.Lock()
+	if _, ok := t.ledger.Room(room, now); !ok {
+		t.mu.Unlock()
+		return
+	}
+	t.ledger.Heard(room, team, now)
+	if t.met[room] == nil {
+		t.met[room] = map[protocol.TeamID]time.Time{}
+	}
+	_, before := t.met[room][team]
+	t.met[room][team] = now
+	var note []byte
+	if !before || now.Sub(t.kept[room]) > metEvery {
+		t.kept[room], note = now, encodeMet(t.met[room])
+	}
+	t.mu.Unlock()
+	n.metAt.notify()
+	if note != nil {
+		if err := n.st.PutRoomNote(room, metNote, note); err != nil {
+			n.log.Warn("noting with whom a room was compared", "room", room.Short(), "err", err)
+		}
+	}
+}
+
+// roomPeers returns the connected nodes of the teams that have at least the share of a room.
+func (n *Node) roomPeers(room protocol.Hash, share trust.Share) []peer.ID {
+	if n.host == nil {
+		return nil
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	s := n.channelsKnown.rooms[room]
+	return slices.DeleteFunc(n.host.Network().Peers(), func(p peer.ID) bool {
+		a, ok := n.admitted[p]
+		return !ok || s.Shares[a.team] < share
+	})
+}
+
+// tellRoom hands fresh records to all who may have them. What does not arrive so is found by comparing.
+func (n *Node) tellRoom(room protocol.Hash, es []*protocol.Envelope) {
+	if n.circle == nil || len(es) == 0 {
+		return
+	}
+	for _, p := range n.roomPeers(room, trust.ShareOwn) {
+		n.mu.RLock()
+		share := n.channelsKnown.rooms[room].Shares[n.admitted[p].team]
+		n.mu.RUnlock()
+		if share < trust.ShareAll {
+			n.circle.PeerReady(p) // it gets what it may have
+			continue
+		}
+		var raws [][]byte
+		for _, e := range es {
+			raws = append(raws, e.Encode())
+		}
+		n.circle.Tell(p, room, raws)
+	}
+}
+
+// AddToRoom takes in what officers of this team signed. It is kept, takes effect here at once, and is told to the others as soon as
+// they can be reached. Whether this team may sign it now is asked again: a vote that breaks the rules would be proof against it.
+func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView, error) {
+	room, err := trust.RoomOfRecord(env)
+	if err != nil {
+		return RoomView{}, &RefusedError{Rule: "room-record", Reason: err.Error(), Err: err, Hint: "nothing was changed"}
+	}
+	n.mu.RLock()
+	var d trust.Decision
+	n.withRooms(func(rs *trust.Rooms) { d = rs.MayAdd(env, n.now()) })
+	n.mu.RUnlock()
+	if !d.Allowed {
+		return RoomView{}, refused(d)
+	}
+	news, err := n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
+	if errors.Is(err, errKeeping) {
+		return RoomView{}, err
+	}
+	if err != nil {
+		return RoomView{}, &RefusedError{Rule: "room-record", Reason: err.Error(), Err: err, Hint: "nothing was changed"}
+	}
+	n.tellRoom(room, news)
+	if l, err := protocol.Decode[protocol.Leave](env); err == nil && l.Team == n.team {
+		if err := n.dropKeys(room); err != nil {
+			return RoomView{}, err
+		}
+	}
+	if err := n.rejudge(); err != nil {
+		return RoomView{}, err
+	}
+	return n.Room(room.String())
+}
