@@ -105,6 +105,7 @@ func (r *roomAt) setState(i *RoomInfo, v *roomVersion) {
 		return f.rec.Room == r.room && f.rec.Team == r.self && f.depth >= 0
 	})
 	live, silent := r.liveStewards(i, v)
+	i.Silent = silent
 	switch {
 	case left:
 		i.State, i.Why = RoomClosed, "our team goes on in a new room"
