@@ -9,6 +9,9 @@ func init() {
 		introductionCmd, teamAddCmd, teamListCmd, teamShowCmd, teamVerifyCmd, teamBlockCmd, teamUnblockCmd, cardShowCmd, cardEditCmd,
 		sendCmd, replyCmd, correctCmd, receiptsCmd, inboxCmd, showCmd, searchCmd, watchCmd,
 		agreeOfferCmd, agreeSignCmd, agreeListCmd, agreeShowCmd, agreeSuspendCmd, agreeResumeCmd, agreeEndCmd, agreeRenewCmd,
+	}
+	allCommands = append(allCommands, roomCommands...)
+	allCommands = append(allCommands, []command{
 		doctorCmd, fsckCmd, backupCmd, restoreCmd, exportCmd, importCmd, auditLogCmd, auditVerifyCmd, auditProveCmd, auditEraseCmd,
 		officerListCmd, officerAddCmd, officerRemoveCmd,
 		operatorListCmd, operatorAddCmd, operatorRemoveCmd, operatorRotateCmd,
@@ -16,7 +19,7 @@ func init() {
 		rootShowCmd, rootRotateCmd, rootRecoverCmd, rootResealCmd,
 		versionCmd, completionCmd, helpCmd,
 		completeCmd,
-	}
+	}...)
 }
 
 // commands returns all commands, in the order of the overview.

@@ -12,7 +12,7 @@ import (
 )
 
 // sections of the overview, in order.
-var sections = []string{"Start", "Teams", "Messages", "Agreements", "Care", "People and keys", "Program"}
+var sections = []string{"Start", "Teams", "Messages", "Agreements", "Rooms", "Care", "People and keys", "Program"}
 
 var helpCmd = command{
 	name: "help", section: "Program", args: "[COMMAND | TOPIC]",

@@ -32,9 +32,16 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l := newLineWriter(w)
+	var out []Finding
 	for _, f := range fs {
-		if l.write(Finding{Level: string(f.Level), Text: f.Text, Next: f.Next}) != nil {
+		out = append(out, Finding{Level: string(f.Level), Text: f.Text, Next: f.Next})
+	}
+	if r.FormValue("team") == "" {
+		out = withRooms(out, s.roomFindings())
+	}
+	l := newLineWriter(w)
+	for _, f := range out {
+		if l.write(f) != nil {
 			return nil
 		}
 	}

@@ -52,11 +52,11 @@ func draft(r *http.Request) (node.Draft, error) {
 	if kind == audienceCommunity && name == "" || slices.Contains(audienceKinds, kind) && name != "" {
 		return d, nil
 	}
-	return d, usagef("audience %.60q: want community, team:TEAM[,TEAM…], person:TEAM/NAME[,…] or agreement:AGREEMENT", d.Audience)
+	return d, usagef("audience %.60q: want community, team:TEAM[,TEAM…], person:TEAM/NAME[,…], agreement:AGREEMENT or room:ROOM", d.Audience)
 }
 
 // audienceKinds are those that name somebody.
-var audienceKinds = []string{"team", "person", "agreement"}
+var audienceKinds = []string{"team", "person", "agreement", "room"}
 
 func hashes(texts []string) ([]protocol.Hash, error) {
 	if len(texts) > protocol.MaxRefs {

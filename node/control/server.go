@@ -97,6 +97,13 @@ func (s *Server) routes() http.Handler {
 	work("POST /v1/agreements/draft", s.draftAgreement)
 	work("GET /v1/agreements/{id}", s.oneAgreement)
 	work("POST /v1/agreements/{id}/status", s.draftStatus)
+	work("GET /v1/rooms", s.rooms)
+	work("POST /v1/rooms", s.addToRoom)
+	work("POST /v1/rooms/draft", s.draftRoom)
+	work("GET /v1/rooms/{room}", s.oneRoom)
+	work("POST /v1/rooms/{room}/draft", s.draftInRoom)
+	work("POST /v1/rooms/{room}/forget", s.forgetRoom)
+	work("POST /v1/rooms/{room}/seen", s.roomSeen)
 	work("GET /v1/audit", s.auditLog)
 	work("GET /v1/audit/proof/{id}", s.auditProve)
 	work("POST /v1/audit/verify", s.auditVerify)
@@ -215,7 +222,11 @@ func toError(err error) *Error {
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &refused):
-		return &Error{Code: Refused, Text: refused.Reason, Rule: refused.Rule, Hint: refused.Hint}
+		hint := refused.Hint
+		if hint == "" {
+			hint = roomHints[refused.Rule]
+		}
+		return &Error{Code: Refused, Text: refused.Reason, Rule: refused.Rule, Hint: hint}
 	case errors.As(err, &wrong):
 		return &Error{Code: Refused, Text: err.Error(), Rule: "fingerprint"}
 	case errors.As(err, &ambiguous):
@@ -224,6 +235,8 @@ func toError(err error) *Error {
 		return &Error{Code: NotFound, Text: err.Error(), Hint: "the teams known here: entente team list"}
 	case errors.Is(err, trust.ErrNoAgreement):
 		return &Error{Code: NotFound, Text: err.Error(), Hint: "the agreements known here: entente agree list"}
+	case errors.Is(err, trust.ErrNoRoom):
+		return &Error{Code: NotFound, Text: err.Error(), Hint: "the rooms known here: entente room list"}
 	case errors.Is(err, node.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		return &Error{Code: NotFound, Text: err.Error()}
 	case errors.Is(err, store.ErrFull):

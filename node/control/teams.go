@@ -15,7 +15,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := Status{
 		Team: TeamRef{ID: st.Team.ID, Name: st.Team.Name, Country: st.Team.Country}, Node: st.Node, PeerID: st.Peer,
-		Running: st.Running, Listening: slices.Concat([]string{}, st.Listening), Peers: []Peer{}, Outbox: []Outbox{}, Agreed: len(s.n.Agreements()),
+		Running: st.Running, Listening: slices.Concat([]string{}, st.Listening), Peers: []Peer{}, Outbox: []Outbox{}, Agreed: len(s.n.Agreements()), Rooms: s.roomSummaries(),
 		Store:   StoreStatus{Messages: st.Store.Messages, Bytes: st.Store.Bytes, DiskBytes: st.Store.DiskBytes, Unindexed: st.Store.Pending, Damaged: st.Store.Damaged},
 		Signing: "ok", Unlock: st.Unlock, LastN: st.Store.LastN, CatchUp: CatchUp{Done: st.CatchUp.Done, Total: st.CatchUp.Total},
 		Home: s.home, Version: Build().Version,

@@ -14,7 +14,7 @@ type TeamRef struct {
 	Country string          `json:"country,omitempty"`
 }
 
-// An Audience is whom a message is for. Kind is community, team, person or agreement. ID is null for the community, which has
+// An Audience is whom a message is for. Kind is community, team, person, agreement or room. ID is null for the community, which has
 // none, and where several teams are named.
 type Audience struct {
 	Kind string  `json:"kind"`
@@ -149,7 +149,7 @@ func (c *Card) Fill(r *protocol.Card) {
 
 // A Draft is a message to be sent. Its content goes beside it.
 type Draft struct {
-	To         string          // audience: community, team:TEAM[,TEAM…], person:TEAM/NAME[,…], agreement:AGREEMENT
+	To         string          // audience: community, team:TEAM[,TEAM…], person:TEAM/NAME[,…], agreement:AGREEMENT, room:ROOM
 	Label      tlp.Label       // Unset: the content's own
 	Urgent     bool            //
 	Name       string          // of the file, may be empty
@@ -230,23 +230,34 @@ type Outbox struct {
 
 // A Status says how the node is.
 type Status struct {
-	Team      TeamRef      `json:"team"`
-	Node      protocol.KID `json:"node"`
-	NodeName  string       `json:"node_name"`
-	PeerID    string       `json:"peer_id"` // of libp2p
-	Running   bool         `json:"running"`
-	Listening []string     `json:"listening"`
-	Peers     []Peer       `json:"peers"`
-	Store     StoreStatus  `json:"store"`
-	Signing   string       `json:"signing"` // "ok", or why this node does not sign
-	Unlock    string       `json:"unlock"`  // where the unlock secret came from: file, credential, typed
-	LastN     uint64       `json:"last_n"`
-	CatchUp   CatchUp      `json:"catch_up"`
-	Outbox    []Outbox     `json:"outbox"`
-	Agreed    int          `json:"agreements"` // agreements known, ended ones included
-	Home      string       `json:"home"`
-	Version   string       `json:"version"`
-	Started   *time.Time   `json:"started,omitempty"`
+	Team      TeamRef       `json:"team"`
+	Node      protocol.KID  `json:"node"`
+	NodeName  string        `json:"node_name"`
+	PeerID    string        `json:"peer_id"` // of libp2p
+	Running   bool          `json:"running"`
+	Listening []string      `json:"listening"`
+	Peers     []Peer        `json:"peers"`
+	Store     StoreStatus   `json:"store"`
+	Signing   string        `json:"signing"` // "ok", or why this node does not sign
+	Unlock    string        `json:"unlock"`  // where the unlock secret came from: file, credential, typed
+	LastN     uint64        `json:"last_n"`
+	CatchUp   CatchUp       `json:"catch_up"`
+	Outbox    []Outbox      `json:"outbox"`
+	Agreed    int           `json:"agreements"` // agreements known, ended ones included
+	Rooms     []RoomSummary `json:"rooms"`
+	Home      string        `json:"home"`
+	Version   string        `json:"version"`
+	Started   *time.Time    `json:"started,omitempty"`
+}
+
+// A RoomSummary is a room in one line.
+type RoomSummary struct {
+	ID        protocol.Hash `json:"id"`
+	Name      string        `json:"name"`
+	State     string        `json:"state"`
+	Own       string        `json:"own_status"`
+	Waiting   int           `json:"waiting"`             // for an officer of this team
+	Attention []string      `json:"attention,omitempty"` // what a person should know of it, in words
 }
 
 // Own are this team's own records, from which a ceremony makes the next ones. Records are in their wire form.

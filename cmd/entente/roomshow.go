@@ -1,0 +1,444 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/entente-network/entente/node/control"
+	"github.com/entente-network/entente/protocol"
+)
+
+// split takes lists with commas apart.
+func split(l list) (out list) {
+	for _, s := range l {
+		for part := range strings.SplitSeq(s, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				out = append(out, part)
+			}
+		}
+	}
+	return out
+}
+
+var roomListCmd = command{
+	name: "room list", section: "Rooms",
+	short:   "the rooms of this team, and what waits in them",
+	example: `entente room list`,
+	setup: func(*flag.FlagSet, *program) action {
+		return func(ctx context.Context, p *program, args []string) error {
+			if err := wantArgs(args, 0, 0, "room list"); err != nil {
+				return err
+			}
+			return p.withNode(func(c *control.Client) error {
+				var rs []control.Room
+				err := c.Rooms(ctx, func(r control.Room) error {
+					if p.json {
+						return p.out.object(r)
+					}
+					rs = append(rs, r)
+					return nil
+				})
+				if err != nil || p.json {
+					return err
+				}
+				printRooms(p, rs)
+				return nil
+			})
+		}
+	},
+}
+
+func printRooms(p *program, rs []control.Room) {
+	if len(rs) == 0 {
+		p.sayf("entente: there is no room: entente room create")
+		return
+	}
+	var ids []string
+	for _, r := range rs {
+		ids = append(ids, r.ID.String())
+	}
+	short := shortIDs(ids)
+	var t table
+	t.add("ID", "NAME", "STATE", "YOUR TEAM", "TLP UP TO", "READ NOW", "NEWS")
+	for _, r := range rs {
+		label := "-"
+		if r.Terms != nil {
+			label = r.Terms.TLPMax.String()
+		}
+		own := r.Own
+		if r.Steward {
+			own += ", steward"
+		}
+		t.add(short[r.ID.String()], shorten(r.Name, 40), r.State, own, label, fmt.Sprint(len(readersOf(&r))), roomNews(r))
+	}
+	t.print(p.out)
+}
+
+// roomNews says in a line what a person should know of a room.
+func roomNews(r control.Room) string {
+	var out []string
+	if n := len(r.Waiting); n > 0 {
+		out = append(out, plural(n, "thing waits for you", "things wait for you"))
+	}
+	if n := len(r.Joined); n > 0 {
+		out = append(out, "joined: "+teamList(r.Joined))
+	}
+	if n := len(r.Gone); n > 0 {
+		out = append(out, "out: "+teamList(r.Gone))
+	}
+	if n := len(r.Unreached); n > 0 {
+		out = append(out, plural(n, "member is", "members are")+" not reached")
+	}
+	if r.State != "open" && r.Why != "" {
+		out = append(out, shorten(plainLine(r.Why), 120))
+	}
+	for _, w := range r.Warnings {
+		if !strings.Contains(w, "wait for our vote") {
+			out = append(out, shorten(plainLine(w), 120))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+var roomShowCmd = command{
+	name: "room show", section: "Rooms", args: "ROOM",
+	short: "one room: who is in it, who reads what is said now, what waits, and its terms",
+	long: `ROOM is a room's name, or the beginning of its id. --text gives its charter alone, whole, as it may be printed; with
+--proposal that of a proposed one. When you have looked, entente says from then on who joined since.`,
+	example: `entente room show "Northern ring"
+entente room show "Northern ring" --text > charter.txt`,
+	complete: roomNames,
+	setup: func(fs *flag.FlagSet, p *program) action {
+		text := fs.Bool("text", false, "the charter in words, and nothing else")
+		proposed := fs.String("proposal", "", "with --text: the charter that is proposed under this `ID`")
+		return func(ctx context.Context, p *program, args []string) error {
+			if err := wantArgs(args, 1, 1, "the room"); err != nil {
+				return err
+			}
+			if *proposed != "" && !*text {
+				return usagef("--proposal goes with --text")
+			}
+			return p.withNode(func(c *control.Client) error {
+				r, err := c.Room(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				switch {
+				case *text:
+					return showCharter(p, r, *proposed)
+				case p.json:
+					return p.out.object(r)
+				}
+				printRoom(p, r)
+				return c.RoomSeen(ctx, r.ID)
+			})
+		}
+	},
+}
+
+func showCharter(p *program, r *control.Room, proposed string) error {
+	id, raw := r.Charter, r.Record
+	if proposed != "" {
+		q, err := proposalIn(r, proposed)
+		if err != nil {
+			return err
+		}
+		id, raw = &q.ID, q.Record
+	}
+	c, err := control.CharterOf(raw)
+	if err != nil || id == nil {
+		return usagef("there is no charter under that id in room %s", r.Name)
+	}
+	names := map[protocol.TeamID]string{}
+	for _, t := range r.Teams {
+		names[t.ID] = t.Name
+	}
+	text := charterText(*id, c, func(t protocol.TeamID) string {
+		if n, ok := names[t]; ok {
+			return n
+		}
+		return "team " + t.Short()
+	})
+	if p.json {
+		return p.out.object(map[string]any{"id": id, "text": text})
+	}
+	p.out.linef("%s", text)
+	return nil
+}
+
+func printRoom(p *program, r *control.Room) {
+	o := p.out
+	o.linef("room       %s", plainLine(r.Name))
+	o.linef("id         %s", r.ID)
+	o.linef("state      %s", plainLine(r.State))
+	if r.Why != "" {
+		o.linef("           %s", plainLine(r.Why))
+	}
+	own := r.Own
+	if r.Steward {
+		own += ", and a steward"
+	}
+	o.linef("your team  %s", plainLine(own))
+	if n := stewardsOf(r); n > 0 {
+		o.linef("decide     %s", stewardsText(r.Quorum, n))
+	}
+	printReaders(p, r)
+	for _, l := range news(r) {
+		o.linef("news       %s", l)
+	}
+	for _, w := range r.Warnings {
+		o.linef("warning    %s", plainLine(w))
+	}
+	if r.Silent != "" {
+		o.linef("silent     this node does not speak in it: %s", plainLine(r.Silent))
+	}
+	if r.Forgets != nil {
+		o.linef("forgets    on %s this node destroys its keys and messages; now: entente room forget %s", day(r.Forgets), r.ID.Short())
+	}
+	printRoomTerms(p, r)
+	if len(r.Proposals) > 0 {
+		o.linef("")
+		for _, q := range r.Proposals {
+			o.linef("waits      %s", proposalText(q))
+			for _, m := range q.Missing {
+				o.linef("           missing: %s", plainLine(m))
+			}
+			if len(q.Voted) > 0 {
+				o.linef("           voted: %s", teamList(q.Voted))
+			}
+			if q.Why != "" && !q.Mine {
+				o.linef("           your team: %s", plainLine(q.Why))
+			}
+		}
+	}
+	for _, l := range nextSteps(r) {
+		o.linef("next       %s", l)
+	}
+	o.linef("")
+	printMembers(p, r)
+}
+
+func printReaders(p *program, r *control.Room) {
+	var out []string
+	for _, t := range r.Readers {
+		if !t.Self {
+			out = append(out, fmt.Sprintf("%s (%s, %d connected)", plainLine(t.Name), plural(t.Nodes, "node", "nodes"), t.Connected))
+		}
+	}
+	if len(out) > 0 {
+		p.out.linef("read now   %s", strings.Join(out, "\n           "))
+	}
+	for _, u := range r.Unreached {
+		p.out.linef("not        %s, for now: %s", plainLine(u.Name), plainLine(u.Why))
+	}
+}
+
+func printRoomTerms(p *program, r *control.Room) {
+	o := p.out
+	if r.Charter != nil {
+		o.linef("charter    version %d, %s", r.Version, r.Charter)
+	}
+	c, err := control.CharterOf(r.Record)
+	if err != nil {
+		return
+	}
+	for _, t := range charterTerms(c) {
+		if t.title != "Name" && t.short != "none" {
+			o.linef("           %s: %s", strings.ToLower(t.title[:1])+t.title[1:], t.short)
+		}
+	}
+	key := "made with the next message"
+	if r.Epoch != nil {
+		key = r.Epoch.Short() + ", until " + stampPtr(r.EpochEnds)
+	}
+	o.linef("key        %s", key)
+}
+
+func printMembers(p *program, r *control.Room) {
+	var t table
+	t.add("TEAM", "STATUS", "STEWARD", "SINCE", "UNTIL", "")
+	for _, m := range r.Members {
+		steward := ""
+		if m.Steward {
+			steward = "steward"
+		}
+		name := shorten(m.Name, 40)
+		if m.Self {
+			name += " (your team)"
+		}
+		t.add(name, m.Status, steward, day(m.Since), day(m.Until), m.Why)
+	}
+	t.print(p.out)
+}
+
+// nextSteps says what a person of this team can do, in commands.
+func nextSteps(r *control.Room) []string {
+	room := quoted(r.Name)
+	var out []string
+	for _, d := range r.Waiting {
+		out = append(out, draftText(d)+": "+draftCommand(r, d))
+	}
+	switch r.State {
+	case "frozen":
+		for _, c := range r.Cheats {
+			out = append(out, fmt.Sprintf("%s cheated: two records that its officers signed prove it to anybody, %s and %s", plainLine(c.Team.Name), c.A, c.B))
+		}
+		out = append(out, refounding(r, true)...)
+	case "quorum-lost":
+		out = append(out, refounding(r, false)...)
+	case "closed":
+		out = append(out, "what was received stays readable until it is forgotten: entente room forget "+room)
+	case "founding":
+		out = append(out, "to decline: entente room forget "+room)
+	}
+	for _, n := range r.Next {
+		out = append(out, fmt.Sprintf("others go on in room %s: entente room show %s; with them: entente room refound %s %s", n.Short(), n.Short(), r.ID.Short(), n.Short()))
+	}
+	return out
+}
+
+// refounding says how a room is founded anew.
+func refounding(r *control.Room, without bool) []string {
+	room := quoted(r.Name)
+	who := ""
+	if without && len(r.Cheats) > 0 {
+		who = ", without who cheated"
+	}
+	return []string{
+		fmt.Sprintf("agree by phone who of you founds it anew%s; that one: entente room create NEW --replaces %s --steward TEAM… --member TEAM…", who, room),
+		"then one signature of each team: its stewards entente room sign NEW, the others entente room refound " + room + " NEW",
+	}
+}
+
+// draftText says what waits.
+func draftText(d control.RoomDraft) string {
+	about := d.About
+	if d.Name != "" {
+		about += " of " + plainLine(d.Name)
+	}
+	switch d.Kind {
+	case "sign":
+		return "sign the charter"
+	case "accept":
+		return "accept the charter"
+	case "approve":
+		return "approve a new charter"
+	case "adopt":
+		return "adopt the charter that a quorum approved"
+	case "give-up":
+		return "adopt a charter that undoes what your team voted for"
+	}
+	return "vote on the " + orNone(about)
+}
+
+// draftCommand returns the command that signs what waits.
+func draftCommand(r *control.Room, d control.RoomDraft) string {
+	room := quoted(r.Name)
+	switch d.Kind {
+	case "sign", "accept":
+		return "entente room " + d.Kind + " " + room
+	case "give-up":
+		return "entente room vote " + room + " " + d.ID.Short() + " --give-up"
+	}
+	return "entente room vote " + room + " " + d.ID.Short()
+}
+
+// A roomWait is a thing that waits, as JSON.
+type roomWait struct {
+	Room struct {
+		ID   protocol.Hash `json:"id"`
+		Name string        `json:"name"`
+	} `json:"room"`
+	control.RoomDraft
+	Next string `json:"next"` // the command
+}
+
+var roomWaitingCmd = command{
+	name: "room waiting", section: "Rooms",
+	short: "what waits for this team in all rooms, and the command for it",
+	long: `Votes that your team can give, charters to sign, accept or adopt. What others have to do first is in
+entente room show ROOM.`,
+	example: `entente room waiting`,
+	setup: func(*flag.FlagSet, *program) action {
+		return func(ctx context.Context, p *program, args []string) error {
+			if err := wantArgs(args, 0, 0, "room waiting"); err != nil {
+				return err
+			}
+			return p.withNode(func(c *control.Client) error {
+				n := 0
+				err := c.Rooms(ctx, func(r control.Room) error {
+					n += len(r.Waiting)
+					return printWaiting(p, &r)
+				})
+				if err == nil && n == 0 && !p.json {
+					p.sayf("entente: nothing waits for this team")
+				}
+				return err
+			})
+		}
+	},
+}
+
+func printWaiting(p *program, r *control.Room) error {
+	for _, d := range r.Waiting {
+		if p.json {
+			v := roomWait{RoomDraft: d, Next: draftCommand(r, d)}
+			v.Room.ID, v.Room.Name = r.ID, r.Name
+			if err := p.out.object(v); err != nil {
+				return err
+			}
+			continue
+		}
+		p.out.linef("%s: %s (%s)", plainLine(r.Name), draftText(d), plainLine(d.Why))
+		p.out.linef("  %s", draftCommand(r, d))
+	}
+	return nil
+}
+
+// roomNames returns, for completion, how the known rooms may be named.
+func roomNames(ctx context.Context, p *program) []string {
+	var out []string
+	for _, r := range knownRooms(ctx, p) {
+		out = append(out, r.Name, r.ID.Short())
+	}
+	return out
+}
+
+func knownRooms(ctx context.Context, p *program) []control.Room {
+	c, err := p.dial()
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	var out []control.Room
+	_ = c.Rooms(ctx, func(r control.Room) error {
+		out = append(out, r)
+		return nil
+	})
+	return out
+}
+
+// roomThenTeam completes a room and a team.
+func roomThenTeam(ctx context.Context, p *program) []string {
+	out := append(roomNames(ctx, p), teamNames(ctx, p)...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// roomThenProposal completes a room and what waits in one.
+func roomThenProposal(ctx context.Context, p *program) []string {
+	var out []string
+	for _, r := range knownRooms(ctx, p) {
+		out = append(out, r.Name, r.ID.Short())
+		for _, q := range r.Proposals {
+			out = append(out, q.ID.Short())
+			if q.Name != "" {
+				out = append(out, q.Name)
+			}
+		}
+	}
+	return out
+}
