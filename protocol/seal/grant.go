@@ -1,9 +1,6 @@
 package seal
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // ErrOtherIdentity says that what was handed over is another identity than was announced.
 var ErrOtherIdentity = errors.New("another identity than the one announced")
@@ -38,10 +35,7 @@ func OpenIdentity(file []byte, announced string, ids ...Identity) (Identity, err
 	}
 	defer clear(secret)
 	id, err := ParseIdentity(string(secret))
-	if err != nil {
-		return Identity{}, fmt.Errorf("%w: %w", ErrOtherIdentity, err)
-	}
-	if id.Recipient().String() != announced {
+	if err != nil || id.Recipient().String() != announced {
 		return Identity{}, ErrOtherIdentity
 	}
 	return id, nil

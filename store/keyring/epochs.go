@@ -315,7 +315,7 @@ func (r *Ring) loadEpochs(unlock seal.Identity) error {
 		err = r.readEpochs(plain)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.dir.file(epochsKey), err)
+		return fmt.Errorf("%s: %w; without this file the node works, and other members grant it what was in it", r.dir.file(epochsKey), err)
 	}
 	return nil
 }

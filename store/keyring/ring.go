@@ -163,9 +163,6 @@ func (r *Ring) load() error {
 		return err
 	}
 	r.unlocked(id)
-	if err := r.loadEpochs(id); err != nil {
-		return err
-	}
 	plain, err := seal.UnarmorWith(text, id)
 	if errors.Is(err, seal.ErrNotRecipient) {
 		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), ErrWrongUnlock)
@@ -180,6 +177,9 @@ func (r *Ring) load() error {
 	}
 	if err := rec.check(); err != nil {
 		return fmt.Errorf("%s: %w", r.dir.file(nodeKey), err)
+	}
+	if err := r.loadEpochs(id); err != nil {
+		return err
 	}
 	if rec.Audit == [32]byte{} { // written before there was one
 		rec.Audit = newKey()
