@@ -38,13 +38,15 @@ func (n *Node) Fsck(ctx context.Context, repair bool, progress func(values uint6
 }
 
 // A backup is a tar stream: config.json, the files of root, officer and operator keys as they are (sealed), the disclosure log,
-// the node's keys, and the store in pieces. It holds secrets in the clear: who makes one seals it. The guard file is left out on purpose, so that
+// the identities of epochs, the node's keys, and the store in pieces. It holds secrets in the clear: who makes one seals it. The guard file is left out on purpose, so that
 // a restored node knows that it was restored.
 const (
 	backupConfig = "config.json"
+	backupEpochs = "epochs.record"
 	backupNode   = "node.record"
 	backupAudit  = "audit/"
 	backupPiece  = 1 << 20
+	backupRecord = 16 << 20 // bytes of any but a piece
 )
 
 var backupKeyFile = regexp.MustCompile(`^keys/(root|officer-[^/]+|operator-[^/]+)\.(key|pub)$`)
@@ -82,6 +84,14 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 		if err := put(name, b); err != nil {
 			return err
 		}
+	}
+	epochs, err := n.ring.ExportEpochs()
+	if err != nil {
+		return err
+	}
+	defer clear(epochs)
+	if err := put(backupEpochs, epochs); err != nil {
+		return err
 	}
 	record, err := n.ring.Export()
 	if err != nil {
@@ -223,12 +233,13 @@ func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team pr
 	tr := tar.NewReader(r)
 	var cfg Config
 	var ring *keyring.Ring
+	var epochs []byte
 	for ring == nil {
 		h, err := tr.Next()
 		if err != nil {
 			return team, damagedBackup(err)
 		}
-		b, err := io.ReadAll(io.LimitReader(tr, 1<<20))
+		b, err := io.ReadAll(io.LimitReader(tr, backupRecord))
 		if err != nil {
 			return team, damagedBackup(err)
 		}
@@ -247,11 +258,19 @@ func Restore(ctx context.Context, home, unlockFile string, r io.Reader) (team pr
 			if err := os.WriteFile(filepath.Join(home, filepath.FromSlash(h.Name)), b, 0o600); err != nil {
 				return team, err
 			}
+		case h.Name == backupEpochs:
+			epochs = b
 		case h.Name == backupNode:
 			if ring, err = keyring.Import(keys, unlock, b); err != nil {
 				return team, err
 			}
 			clear(b)
+			if epochs != nil {
+				if err := ring.ImportEpochs(epochs); err != nil {
+					return team, errors.Join(err, ring.Close())
+				}
+				clear(epochs)
+			}
 		default:
 			return team, damagedBackup(fmt.Errorf("it holds %.60q, which this version does not know", h.Name))
 		}

@@ -328,8 +328,9 @@ func (x exchange) Digests(p peer.ID) ([]catchup.TeamDigest, error) {
 	now := x.n.now()
 	var out []catchup.TeamDigest
 	for _, t := range x.n.book.Teams(now) {
-		// A team may always have its own records back; of others it gets those that this team vouches for.
-		share := may && (t.ID == team || x.n.book.Shareable(t.ID, now))
+		// A team may always have its own records back; of others it gets those that this team vouches for, and those of all
+		// who are in a room with it.
+		share := may && (t.ID == team || x.n.book.Shareable(t.ID, now)) || x.n.shareRoom(team, t.ID)
 		out = append(out, catchup.TeamDigest{Team: t.ID, Digest: x.n.book.Digest(t.ID), Share: share})
 	}
 	return out, nil
@@ -339,7 +340,7 @@ func (x exchange) Digests(p peer.ID) ([]catchup.TeamDigest, error) {
 func (x exchange) Records(p peer.ID, team protocol.TeamID) (*protocol.Bundle, error) {
 	asker, state := x.n.peerState(p)
 	x.n.mu.RLock()
-	share := (asker == x.n.team || trust.MayConnect(state)) && (team == asker || x.n.book.Shareable(team, x.n.now()))
+	share := (asker == x.n.team || trust.MayConnect(state)) && (team == asker || x.n.book.Shareable(team, x.n.now())) || x.n.shareRoom(asker, team)
 	x.n.mu.RUnlock()
 	if !share {
 		return nil, nil

@@ -215,6 +215,9 @@ func (n *Node) Start(ctx context.Context) error {
 			n.log.Warn("telling of this node's key for what is sealed to it", "err", err)
 		}
 		n.retell(ctx)
+		if err := n.openAllClosed(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("opening what waited for keys of rooms", "err", err)
+		}
 	})
 	return nil
 }

@@ -486,6 +486,9 @@ func (n *Node) roomView(i trust.RoomInfo) RoomView {
 			v.Names[id] = id.Short()
 		}
 	}
+	if over := n.overSince(i); !over.IsZero() {
+		v.Forgets = over.Add(closedGrace)
+	}
 	if v.Looked = looked; !looked.IsZero() {
 		for _, m := range i.Members {
 			if is, was := m.Status == trust.StandingMember, seen[m.Team]; is && !was {

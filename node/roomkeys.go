@@ -25,11 +25,10 @@ const rekeyTurn = 20 * time.Second
 // roomEvery is how often rooms are looked at though nothing happened.
 const roomEvery = 10 * time.Second
 
-// roomLoop makes epochs where they are needed, and destroys the identities of those that are over.
+// roomLoop makes epochs where they are needed, and destroys at once the keys of rooms that this team is out of.
 func (n *Node) roomLoop(ctx context.Context) {
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
-	var destroyed time.Time
 	for {
 		select {
 		case <-n.rooms.work:
@@ -49,14 +48,6 @@ func (n *Node) roomLoop(ctx context.Context) {
 				n.log.Warn("tending a room", "room", id.Short(), "err", err)
 			}
 		}
-		if now := n.now(); now.Sub(destroyed) > time.Hour && n.clockAgrees() {
-			destroyed = now
-			for _, id := range all {
-				if err := n.destroyOver(id); err != nil {
-					n.log.Error("destroying keys of a room that are over", "room", id.Short(), "err", err)
-				}
-			}
-		}
 	}
 }
 
@@ -72,6 +63,12 @@ func (n *Node) tendSoon() {
 func (n *Node) tend(ctx context.Context, room protocol.Hash) error {
 	now := n.now()
 	turn := -1
+	n.mu.RLock()
+	mine := n.channelsKnown.rooms[room].Teams[n.team]
+	n.mu.RUnlock()
+	if mine == trust.StandingRemoved || mine == trust.StandingLeft {
+		return n.dropKeys(room)
+	}
 	n.mu.RLock()
 	t := &n.rooms
 	t.mu.Lock()
@@ -218,7 +215,7 @@ func (c circle) Grants(_ context.Context, p peer.ID, room protocol.Hash, epochs 
 }
 
 // TakeGrants implements roomsync.Backend.
-func (c circle) TakeGrants(_ context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
+func (c circle) TakeGrants(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
 	n := c.n
 	var keys []keyring.EpochKey
 	for _, raw := range raws {
@@ -257,7 +254,11 @@ func (c circle) TakeGrants(_ context.Context, p peer.ID, room protocol.Hash, raw
 		return fmt.Errorf("%w: %w", errKeeping, err)
 	}
 	n.tendSoon()
-	n.engine.PeerReady(p) // what waits for the key is fetched again
+	for _, k := range keys {
+		if err := n.openClosed(ctx, k.ID); err != nil {
+			return fmt.Errorf("%w: %w", errKeeping, err)
+		}
+	}
 	return nil
 }
 

@@ -63,8 +63,8 @@ func (n *Node) sealToEpoch(e *protocol.Epoch, inner []byte) ([]byte, error) {
 	return seal.SealSmall(inner, r)
 }
 
-// openInRoom opens a verified parcel of a room. What this node may read and has no key for yet waits: it is handed over again. What was
-// said before it joined, or in a period of which the keys are destroyed, stays a link.
+// openInRoom opens a verified parcel of a room. One for which this node has no key stays a closed link, which any member may have:
+// if the key comes, openClosed makes a message of it.
 func (n *Node) openInRoom(in incoming, room protocol.Hash, c protocol.Channel) (incoming, error) {
 	p := in.Parcel
 	inner, err := n.ring.OpenEpoch(p.Epoch, p.Body)
@@ -72,14 +72,6 @@ func (n *Node) openInRoom(in incoming, room protocol.Hash, c protocol.Channel) (
 	case errors.Is(err, keyring.ErrClosed):
 		return incoming{}, fmt.Errorf("%w: %w", errKeeping, err)
 	case errors.Is(err, keyring.ErrNoEpoch):
-		known, mine := false, false
-		n.askRooms(func(rs *trust.Rooms) {
-			_, known = rs.EpochInfo(room, p.Epoch)
-			mine = rs.MayGrant(room, p.Epoch, n.kid, n.now()).Allowed && !rs.EpochOver(room, p.Epoch, n.now())
-		})
-		if !known || mine {
-			return incoming{}, fmt.Errorf("%w: its key is not here yet", errNotOurs)
-		}
 		return in, nil
 	case err != nil:
 		n.log.Warn("a message in a room cannot be opened with the key that it names; it is kept closed", "room", room.Short(), "team", p.Team.Short(), "seq", p.Seq)
@@ -110,6 +102,76 @@ func (n *Node) openInRoom(in incoming, room protocol.Hash, c protocol.Channel) (
 	return in, nil
 }
 
+// openClosed makes messages of what was said in an epoch before its identity came.
+func (n *Node) openClosed(ctx context.Context, epoch protocol.Hash) error {
+	for passed := 0; ctx.Err() == nil; {
+		var raws [][]byte
+		at := 0
+		if err := n.st.Closed(epoch, func(raw []byte) bool {
+			if at++; at > passed {
+				raws = append(raws, raw)
+			}
+			return len(raws) < openedTogether
+		}); err != nil || len(raws) == 0 {
+			return err
+		}
+		var ins []incoming
+		for _, raw := range raws {
+			in, err := n.openAgain(raw)
+			if err != nil || in.Link {
+				passed++ // it stays closed
+				continue
+			}
+			ins = append(ins, in)
+		}
+		out, err := n.admit(ctx, ins)
+		if err != nil {
+			return err
+		}
+		for _, o := range out {
+			if o.Err != nil || o.Verdict != trust.Accept && o.Verdict != trust.Known {
+				passed++
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// openedTogether bounds the messages that openClosed has in memory.
+const openedTogether = 64
+
+// openAgain opens a parcel that is held closed.
+func (n *Node) openAgain(raw []byte) (incoming, error) {
+	env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+	if err != nil {
+		return incoming{}, err
+	}
+	p, err := protocol.Decode[protocol.Parcel](env)
+	if err != nil {
+		return incoming{}, err
+	}
+	info, _ := n.author(p.Team, p.Node)
+	if info.Team.IsZero() {
+		return incoming{}, errNotOurs
+	}
+	return n.openSealed(env, raw, p, info, "closed")
+}
+
+// openAllClosed is openClosed for every epoch that this node has: what a crash kept from it.
+func (n *Node) openAllClosed(ctx context.Context) error {
+	var ids, rooms []protocol.Hash
+	n.askRooms(func(rs *trust.Rooms) { rooms = rs.IDs() })
+	for _, r := range rooms {
+		ids = append(ids, n.ring.Epochs(r)...)
+	}
+	for _, id := range ids {
+		if err := n.openClosed(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // hears reports whether anything that a team says in a room's channel is taken in.
 func (n *Node) hears(team protocol.TeamID, c protocol.Channel) bool {
 	n.mu.RLock()
@@ -123,6 +185,20 @@ func (n *Node) inRoom(room protocol.Hash, team protocol.TeamID) bool {
 	defer n.mu.RUnlock()
 	s, ok := n.channelsKnown.rooms[room]
 	return ok && s.Teams[team] == trust.StandingMember && s.Teams[n.team] == trust.StandingMember
+}
+
+// shareRoom reports whether two teams and this one are in a room together: each needs the records of the others. n.mu is held for
+// reading.
+func (n *Node) shareRoom(a, b protocol.TeamID) bool {
+	in := func(s trust.Standings, t protocol.TeamID) bool {
+		return t == n.team || s.Shares[t] == trust.ShareAll
+	}
+	for _, s := range n.channelsKnown.rooms {
+		if in(s, a) && in(s, b) && s.State != trust.RoomFounding {
+			return true
+		}
+	}
+	return false
 }
 
 // speakers returns the connected nodes of the members of a room: to whom what is said in it is pushed.

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -59,8 +60,8 @@ func (n *Node) upkeepLoop(ctx context.Context) {
 			kept = now
 			if !n.clockAgrees() {
 				n.log.Warn("nothing is forgotten now: the clocks of those who are connected differ from this one")
-			} else if err := n.keepTerms(ctx); err != nil {
-				n.log.Error("forgetting what agreements say shall be forgotten", "err", err)
+			} else if err := errors.Join(n.keepTerms(ctx), n.keepRoomTerms(ctx)); err != nil {
+				n.log.Error("forgetting what agreements and charters say shall be forgotten", "err", err)
 			}
 			n.retell(ctx)
 			n.sealWaiting()
