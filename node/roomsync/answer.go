@@ -145,7 +145,7 @@ func (x *exchange) list(theirs map[protocol.Hash]protocol.Hash) (told []protocol
 // grant answers with the grants that the peer asked for and may have.
 func (x *exchange) grant() error {
 	w := x.turn()
-	for _, r := range x.rooms(x.peer) {
+	for _, r := range x.shared(x.peer) {
 		want := x.wants[r.ID]
 		if len(want) == 0 {
 			continue

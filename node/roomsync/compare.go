@@ -37,7 +37,7 @@ func (e *Engine) begin(ctx context.Context, p peer.ID, k kind) (*talk, error) {
 
 // hand tells a peer what waited for it, of rooms that are shared.
 func (e *Engine) hand(ctx context.Context, p peer.ID, ws []word) (err error) {
-	rooms := e.rooms(p)
+	rooms := e.shared(p)
 	records, grants := map[protocol.Hash][][]byte{}, map[protocol.Hash][][]byte{}
 	for _, w := range ws {
 		switch {
@@ -78,14 +78,16 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 	if err != nil {
 		return f, err
 	}
-	defer func() {
-		if errors.Is(err, io.EOF) { // where an answer was due
-			err = io.ErrUnexpectedEOF
-		}
-		t.end(err)
-	}()
-	x := e.exchange(ctx, t, purse)
-	w := t.turn()
+	defer func() { t.end(err) }()
+	if f, err = e.exchange(ctx, t, purse).compare(); errors.Is(err, io.EOF) { // where an answer was due
+		err = io.ErrUnexpectedEOF
+	}
+	return f, err
+}
+
+// compare is the opener's side of a comparison.
+func (x *exchange) compare() (f finding, err error) {
+	w := x.turn()
 	for _, room := range ascending(x.mine, x.missing) {
 		if err := w.add(part{Room: room, Digest: x.mine[room]}); err != nil {
 			return f, err
@@ -106,7 +108,7 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 	if err := x.say(slices.Values(reply)); err != nil {
 		return f, err
 	}
-	if _, err := t.read(hasAsks|hasRecords, nil, func(p *part) error {
+	if _, err := x.read(hasAsks|hasRecords, nil, func(p *part) error {
 		if err := x.note(p); err != nil {
 			return err
 		}
@@ -120,7 +122,7 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 	if x.ask() == 0 && len(x.asks) == 0 {
 		return f, nil
 	}
-	w = t.turn()
+	w = x.turn()
 	for _, room := range ascending(x.asks, x.wants) {
 		err := x.give(w, room)
 		if want := x.wants[room]; err == nil && len(want) > 0 {
@@ -133,7 +135,7 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 	if err := w.end(false); err != nil {
 		return f, err
 	}
-	if _, err := t.read(hasGrants, nil, x.granted); err != nil {
+	if _, err := x.read(hasGrants, nil, x.granted); err != nil {
 		return f, err
 	}
 	f.differs = f.differs || x.ask() > 0

@@ -161,12 +161,12 @@ func (e *Engine) Changed(room protocol.Hash, from peer.ID) {
 		if len(e.changes) >= MaxRooms {
 			return
 		}
-		c = &change{due: time.Now().Add(e.opt.Settle), from: map[peer.ID]bool{}}
+		c = &change{due: time.Now().Add(e.opt.Settle), from: from}
 		e.changes[room] = c
 		e.ring()
 	}
-	if e.partners[from] != nil {
-		c.from[from] = true
+	if c.from != from {
+		c.from = ""
 	}
 }
 
@@ -247,8 +247,8 @@ func (e *Engine) away(p peer.ID) {
 	}
 }
 
-// rooms returns the rooms that are shared with a peer.
-func (e *Engine) rooms(p peer.ID) []Room {
+// shared returns the rooms that are shared with a peer.
+func (e *Engine) shared(p peer.ID) []Room {
 	rs := e.backend.Rooms(p)
 	return rs[:min(len(rs), MaxRooms)]
 }

@@ -21,6 +21,7 @@ type exchange struct {
 	purse *rate.Limiter
 
 	mine    map[protocol.Hash]protocol.Hash   // digests of the rooms that are shared, as this side began
+	offered map[protocol.Hash][]Record        // of which the peer may ask for some
 	missing map[protocol.Hash]map[mark]bool   // what this side asked for and did not get yet
 	cut     map[protocol.Hash]bool            // rooms of which this side did not ask for all
 	asks    map[protocol.Hash]map[mark]bool   // what the peer asks for
@@ -35,24 +36,13 @@ type exchange struct {
 func (e *Engine) exchange(ctx context.Context, t *talk, purse *rate.Limiter) *exchange {
 	x := &exchange{
 		Engine: e, talk: t, ctx: ctx, purse: purse,
-		mine: map[protocol.Hash]protocol.Hash{}, missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
+		mine: map[protocol.Hash]protocol.Hash{}, offered: map[protocol.Hash][]Record{}, missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
 		asks: map[protocol.Hash]map[mark]bool{}, wants: map[protocol.Hash][]protocol.Hash{},
 	}
-	for _, r := range e.rooms(t.peer) {
+	for _, r := range e.shared(t.peer) {
 		x.mine[r.ID] = r.Digest
 	}
 	return x
-}
-
-// records returns what the peer may be given of a room now, the first charter, whose id is the room's, before all else.
-func (x *exchange) records(room protocol.Hash) []Record {
-	rs := x.backend.Records(x.peer, room)
-	rs = rs[:min(len(rs), MaxRecords)]
-	i, ok := slices.BinarySearchFunc(rs, room, func(r Record, id protocol.Hash) int { return bytes.Compare(r.ID[:], id[:]) })
-	if !ok {
-		return rs
-	}
-	return slices.Concat(rs[i:i+1], rs[:i], rs[i+1:])
 }
 
 // offers returns the marks of what the peer may be given of a room beyond what it offers itself.
@@ -61,11 +51,16 @@ func (x *exchange) offers(room protocol.Hash, theirs []byte) []byte {
 	for m := range marks(theirs) {
 		known[m] = true
 	}
+	rs := x.backend.Records(x.peer, room)
+	rs = rs[:min(len(rs), MaxRecords)]
 	var out []byte
-	for _, r := range x.records(room) {
+	for _, r := range rs {
 		if m := markOf(r.Sum); !known[m] {
 			out = append(out, m[:]...)
 		}
+	}
+	if len(out) > 0 {
+		x.offered[room] = rs // as they are: what the peer gives may add signatures to them
 	}
 	return out
 }
@@ -117,14 +112,18 @@ func (x *exchange) note(p *part) error {
 	return nil
 }
 
-// give says the records of a room that the peer asked for, as far as it may have them now and as its purse goes.
+// give says the records of a room that the peer was offered and asked for, as far as its purse goes; the first charter, whose id
+// is the room's, before all else.
 func (x *exchange) give(w *turn, room protocol.Hash) error {
-	asks := x.asks[room]
-	if len(asks) == 0 {
+	asks, rs := x.asks[room], x.offered[room]
+	if len(asks) == 0 || !shares(x.shared(x.peer), room) {
 		return nil
 	}
+	if i, ok := slices.BinarySearchFunc(rs, room, func(r Record, id protocol.Hash) int { return bytes.Compare(r.ID[:], id[:]) }); ok {
+		rs = slices.Concat(rs[i:i+1], rs[:i], rs[i+1:])
+	}
 	var raws [][]byte
-	for _, r := range x.records(room) {
+	for _, r := range rs {
 		if !asks[markOf(r.Sum)] {
 			continue
 		}
@@ -170,7 +169,7 @@ func (x *exchange) settle(rooms []protocol.Hash) {
 func (x *exchange) ask() int {
 	n := 0
 	clear(x.wants)
-	for _, r := range x.rooms(x.peer) {
+	for _, r := range x.shared(x.peer) {
 		want := x.backend.Wants(x.peer, r.ID)
 		if want = want[:min(len(want), MaxGrants-n)]; len(want) > 0 {
 			x.wants[r.ID] = want

@@ -24,7 +24,7 @@ const (
 // A change is news of a room for which others are compared with.
 type change struct {
 	due  time.Time
-	from map[peer.ID]bool // who knows it already
+	from peer.ID // who brought all of it, and need not be asked; empty: there are several, or this node itself
 }
 
 // run begins conversations when they are due.
@@ -76,7 +76,7 @@ func (e *Engine) spread(now time.Time, turn uint64) {
 			if left == 0 {
 				break
 			}
-			if !due[room].from[p] && shares(e.rooms(p), room) {
+			if p != due[room].from && shares(e.shared(p), room) {
 				left--
 				e.want(p, now, now)
 			}
@@ -113,21 +113,20 @@ func (e *Engine) begins(now time.Time) time.Time {
 		at = earliest(at, c.due)
 	}
 	for _, pt := range e.partners {
-		if !pt.ready || pt.talking {
-			continue
-		}
-		due, tell := pt.due()
-		if due.After(now) {
+		due, tell, ok := pt.due()
+		switch {
+		case !ok:
+		case due.After(now):
 			at = earliest(at, due)
-			continue
+		default:
+			tasks = append(tasks, task{pt, due, tell})
 		}
-		tasks = append(tasks, task{pt, due, tell})
 	}
 	slices.SortFunc(tasks, func(a, b task) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.peer, b.peer)) })
 	for _, t := range tasks[:min(len(tasks), maxTalking-e.talking)] { // who ends one rings
 		t.talking = true
 		e.talking++
-		e.wg.Go(func() { e.talk(t.partner, t.tell) })
+		e.wg.Go(func() { e.converse(t.partner, t.tell) })
 	}
 	return at
 }
@@ -139,8 +138,8 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// talk has one conversation with a peer, if there is anything to talk about.
-func (e *Engine) talk(pt *partner, tell bool) {
+// converse has one conversation with a peer, if there is anything to talk about.
+func (e *Engine) converse(pt *partner, tell bool) {
 	if e.host.Network().Connectedness(pt.peer) != network.Connected {
 		e.drop(pt.peer)
 	}
@@ -244,6 +243,7 @@ func (e *Engine) leave(pt *partner) {
 	pt.queue--
 	e.answering--
 	e.mu.Unlock()
+	e.ring()
 	e.away(pt.peer) // its end may have come before its stream
 	e.wg.Done()
 }
@@ -261,7 +261,7 @@ func (e *Engine) answered(pt *partner, began time.Time, compared, took bool) {
 	if !look || pt.ctx.Err() != nil {
 		return
 	}
-	for _, r := range e.rooms(pt.peer) {
+	for _, r := range e.shared(pt.peer) {
 		if len(e.backend.Wants(pt.peer, r.ID)) > 0 {
 			e.want(pt.peer, now.Add(e.opt.Settle), now)
 			return

@@ -13,12 +13,13 @@ import (
 )
 
 const (
-	tellGap    = 200 * time.Millisecond // between two conversations that tell one peer
-	maxWaiting = 1024                   // records that wait for one peer
-	maxStalls  = 3                      // conversations in a row without an answer, after which a peer is an offender
+	tellSettle = 5 * time.Millisecond  // after the first word, for what belongs to it
+	tellGap    = 50 * time.Millisecond // between two conversations that tell one peer
+	maxWaiting = 1024                  // records that wait for one peer
+	maxStalls  = 3                     // conversations in a row without an answer, after which a peer is an offender
 
 	// A peer that keeps to its own limits never meets these.
-	opensEach, opensBurst       = 100 * time.Millisecond, 64
+	opensEach, opensBurst       = 25 * time.Millisecond, 64
 	comparesEach, comparesBurst = 500 * time.Millisecond, 32
 	maxQueue                    = 2 // streams of one peer that are answered or wait for it
 
@@ -78,19 +79,23 @@ func newPartner(ctx context.Context, self, p peer.ID, o *Options) *partner {
 	return pt
 }
 
-// due returns when there is something to do, and whether that is to tell rather than to compare.
-func (pt *partner) due() (at time.Time, tell bool) {
-	at = pt.regular
-	if !pt.soon.IsZero() && pt.soon.Before(at) {
-		at = pt.soon
+// due returns when there is something to do, and whether that is to tell rather than to compare. ok is false if there is nothing:
+// a conversation is on its way, or the peer begins one, which serves as well.
+func (pt *partner) due() (at time.Time, tell, ok bool) {
+	if !pt.ready || pt.talking {
+		return at, false, false
 	}
-	at = latest(at, pt.last.Add(pt.gap))
-	if len(pt.wait) > 0 {
-		if t := pt.spoke.Add(tellGap); !t.After(at) {
-			at, tell = t, true
+	if ok = pt.queue == 0; ok {
+		at = pt.regular
+		if !pt.soon.IsZero() && pt.soon.Before(at) {
+			at = pt.soon
 		}
+		at = latest(at, pt.last.Add(pt.gap))
 	}
-	return latest(at, pt.retry), tell
+	if t := latest(pt.first.Add(tellSettle), pt.spoke.Add(tellGap)); len(pt.wait) > 0 && (!ok || !t.After(at)) {
+		at, tell, ok = t, true, true
+	}
+	return latest(at, pt.retry), tell, ok
 }
 
 // want has the peer compared with at the time or earlier.
@@ -103,6 +108,9 @@ func (pt *partner) want(at, now time.Time) {
 
 // tell has words wait for the peer. If there are too many, all are dropped, and it is compared with instead.
 func (pt *partner) tell(ws []word, now time.Time) {
+	if len(pt.wait) == 0 {
+		pt.first = now
+	}
 	for _, w := range ws {
 		pt.size += len(w.raw)
 	}
