@@ -53,9 +53,10 @@ type partner struct {
 	stalls  int           // in a row
 	retry   time.Time     // nothing is begun before
 
-	wait  []word // told when the peer has time
-	size  int    // bytes of it
-	spoke time.Time
+	wait  []word    // what the peer is to be told
+	size  int       // bytes of it
+	first time.Time // when the first of it came
+	spoke time.Time // when the peer was told something
 }
 
 // A word is a record or a grant that a peer is told.
