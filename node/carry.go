@@ -410,32 +410,3 @@ func (n *Node) importBlob(name string, size int64, r io.Reader, report *CarryRep
 	report.Blobs++
 	return nil
 }
-
-// ExportMessage opens a message's document for writing it outside of the node, as far as its label and its agreement let it go.
-// The caller closes the document.
-func (n *Node) ExportMessage(id protocol.Hash, reach trust.Reach) (io.ReadCloser, *MessageView, error) {
-	v, err := n.Message(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := n.st.Message(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	n.mu.RLock()
-	q := n.question(trust.Export, m.Statement, m.Statement.Author)
-	n.mu.RUnlock()
-	q.Reach, q.Ahead = reach, m.Statement.Clock.Time().Sub(n.now())
-	d := trust.Decide(q)
-	if v.Quarantined != "" {
-		d = trust.Decision{Rule: "held", Reason: v.Quarantined}
-	}
-	if err := n.record(n.disclosures(trust.Export.String()+"-"+reach.String(), id, []protocol.TeamID{m.Statement.Author}, m.Statement.Label, d)...); err != nil {
-		return nil, nil, err
-	}
-	if !d.Allowed {
-		return nil, nil, refused(d)
-	}
-	r, _, err := n.OpenBody(id)
-	return r, v, err
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/entente-network/entente/node/control"
+	"github.com/entente-network/entente/protocol"
 )
 
 // reaches are how far content may be taken out of the node.
@@ -24,15 +25,20 @@ that cannot be reached. The other side takes it in with entente import; what it 
 left out while only one other team is known.
 
 With --message: that message's content, for people or systems outside this node. --to says how far it is to go: team (your
-own), constituents, community or public. What the label or an agreement forbids is refused (exit code 3), and every
-export of what is stricter than GREEN is kept in the disclosure log.`,
+own), constituents, community or public. What the label, an agreement or a charter forbids is refused (exit code 3), and
+every export of what is stricter than GREEN is kept in the disclosure log.
+
+What others said in a room is attributed as its charter says, or less: --attribute author, room (a member of the room, no
+name) or none. Where the author is not to be named, content that names it is refused, and nothing that is printed does.`,
 	example: `entente export /media/stick/for-cert-other.bundle --to media --for CERT-OTHER --since 30d
-entente export advisory.json --message 3f2a9c1d7b --to constituents`,
+entente export advisory.json --message 3f2a9c1d7b --to constituents
+entente export lesson.md --message 3f2a9c1d7b --to team --attribute none`,
 	setup: func(fs *flag.FlagSet, p *program) action {
 		to := fs.String("to", "", "`WHERE`: media, or for a message team, constituents, community or public")
 		team := fs.String("for", "", "the `TEAM` that the bundle is for")
 		since := fs.String("since", "", "only what this node has since `T`")
 		message := fs.String("message", "", "the content of the message `ID`")
+		attribute := fs.String("attribute", "", "of what was said in a room: `author`, room or none (default: as its charter asks)")
 		p.unlockFlag(fs)
 		return func(ctx context.Context, p *program, args []string) error {
 			if err := wantArgs(args, 1, 1, "the file to write"); err != nil {
@@ -43,11 +49,20 @@ entente export advisory.json --message 3f2a9c1d7b --to constituents`,
 				return usagef("--to %q: a message is exported to one of %s", *to, strings.Join(reaches, ", "))
 			case *message != "" && (*team != "" || *since != ""):
 				return usagef("--for and --since are of bundles, and --message is of one message")
+			case *message == "" && *attribute != "":
+				return usagef("--attribute is of one message: --message ID")
 			case *message == "" && *to != "media":
 				return usagef("--to %q: want media, or --message ID with one of %s", *to, strings.Join(reaches, ", "))
 			}
+			if *attribute != "" {
+				if _, err := protocol.ParseAttribution(*attribute); err != nil {
+					return usagef("--attribute: %v", err)
+				}
+			}
 			if *message != "" {
-				return p.withHome(func(c *control.Client, _ bool) error { return exportMessage(ctx, p, c, args[0], *message, *to) })
+				return p.withHome(func(c *control.Client, _ bool) error {
+					return exportMessage(ctx, p, c, args[0], *message, *to, *attribute)
+				})
 			}
 			var from time.Time
 			if *since != "" {
@@ -61,14 +76,20 @@ entente export advisory.json --message 3f2a9c1d7b --to constituents`,
 	},
 }
 
-func exportMessage(ctx context.Context, p *program, c *control.Client, file, id, reach string) error {
+func exportMessage(ctx context.Context, p *program, c *control.Client, file, id, reach, attribution string) error {
 	m, err := c.Message(ctx, id)
 	if err != nil {
 		return err
 	}
-	err = writeFile(file, 0o600, func(w io.Writer) error { return c.ExportMessage(ctx, m.ID, reach, w) })
+	if attribution, err = attributionOf(ctx, c, m, attribution); err != nil {
+		return err
+	}
+	err = writeFile(file, 0o600, func(w io.Writer) error { return c.ExportMessage(ctx, m.ID, reach, attribution, w) })
 	if err != nil {
 		return err
+	}
+	if hidesAuthor(m, attribution) {
+		return printUnattributed(p, m, file, reach, attribution)
 	}
 	if p.json {
 		return p.out.object(map[string]any{"file": file, "id": m.ID, "tlp": m.TLP, "to": reach})

@@ -43,8 +43,8 @@ complete -c entente -a '(__entente_complete)'
 
 var completionCmd = command{
 	name: "completion", section: "Program", args: "bash | zsh | fish",
-	short: "a script that completes commands and team names in a shell",
-	long:  `Team names are completed while a node is running for the home.`,
+	short: "a script that completes commands, teams and rooms in a shell",
+	long:  `Names of teams and rooms are completed while a node is running for the home.`,
 	example: `entente completion bash > /etc/bash_completion.d/entente
 entente completion zsh > "${fpath[1]}/_entente"
 entente completion fish > ~/.config/fish/completions/entente.fish`,
@@ -141,6 +141,21 @@ var flagWords = map[string]func(context.Context, *program) []string{
 	"--to":      audiences,
 	"--tlp":     labels,
 	"--tlp-max": labels,
+
+	"--steward":      teamNames,
+	"--member":       teamNames,
+	"--add-steward":  teamNames,
+	"--drop-steward": teamNames,
+	"--replaces":     roomNames,
+	"--attribution":  words("author", "room", "none"),
+	"--attribute":    words("author", "room", "none"),
+	"--history":      words("joining", "date", "all"),
+	"--onward":       words("none", "constituents", "label"),
+}
+
+// words completes to one of a few words.
+func words(ws ...string) func(context.Context, *program) []string {
+	return func(context.Context, *program) []string { return ws }
 }
 
 // valuesOf returns what completes the value of a command's flag, or nil.
@@ -167,6 +182,9 @@ func audiences(ctx context.Context, p *program) []string {
 	}
 	for _, id := range agreementIDs(ctx, p) {
 		out = append(out, "agreement:"+id)
+	}
+	for _, r := range knownRooms(ctx, p) {
+		out = append(out, "room:"+r.Name)
 	}
 	return out
 }

@@ -113,6 +113,9 @@ func audienceOf(a control.Audience) string {
 	if a.Kind == "agreement" {
 		return "agreement with " + a.Name
 	}
+	if a.Kind == "room" {
+		return "room " + a.Name
+	}
 	return a.Name
 }
 

@@ -34,6 +34,10 @@ func announce(ctx context.Context, p *program, c *control.Client, files []*outgo
 	if err != nil {
 		return err
 	}
+	room, err := caution(ctx, p, c, d)
+	if err != nil {
+		return err
+	}
 	strictest := tlp.Unset
 	for _, g := range groups {
 		n := g.files
@@ -46,7 +50,13 @@ func announce(ctx context.Context, p *program, c *control.Client, files []*outgo
 	if d.DryRun || strictest <= tlp.Green {
 		return nil
 	}
-	return p.confirm("Send it?", "nothing was sent", yes)
+	if err := p.confirm("Send it?", "nothing was sent", yes); err != nil {
+		return err
+	}
+	if room != nil && p.attended() {
+		_ = c.RoomSeen(ctx, room.ID) // only what is news the next time depends on it
+	}
+	return nil
 }
 
 // nothingShown fits no preview: a file of which nobody saw the readers is not sent, should it be permitted a moment later.

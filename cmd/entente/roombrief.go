@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -279,4 +280,41 @@ func voidText(r *control.Room, id protocol.Hash) string {
 		}
 	}
 	return "the decision " + id.Short()
+}
+
+// caution says, before something is said in a room, what a person should know beside who reads it; of another audience nothing.
+func caution(ctx context.Context, p *program, c *control.Client, d control.Draft) (*control.Room, error) {
+	query, ok := strings.CutPrefix(d.To, "room:")
+	if !ok {
+		return nil, nil
+	}
+	r, err := c.Room(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range cautions(r) {
+		p.sayf("entente: %s", l)
+	}
+	return r, nil
+}
+
+// cautions is what may go wrong where something is said in a room now.
+func cautions(r *control.Room) []string {
+	out := news(r)
+	for _, u := range r.Unreached {
+		out = append(out, fmt.Sprintf("%s will not be able to read it, for now: %s", plainLine(u.Name), plainLine(u.Why)))
+	}
+	mine := 0
+	for _, q := range r.Proposals {
+		if q.Mine {
+			mine++
+			out = append(out, "waits for your vote: "+proposalText(q))
+		}
+	}
+	for _, w := range r.Warnings {
+		if mine == 0 || !strings.Contains(w, "wait for our vote") {
+			out = append(out, "warning: "+plainLine(w))
+		}
+	}
+	return out
 }

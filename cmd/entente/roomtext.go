@@ -33,10 +33,12 @@ func charterTerms(c *protocol.Charter) []termLine {
 			plural(int(c.CardDays), "day", "days"), stewardsText(q, len(c.Stewards)), stewardsText(q, len(c.Stewards)))},
 		{"Holds", fmt.Sprintf("one steward alone, for at most %s", plural(int(c.HoldDays), "day", "days")), fmt.Sprintf("One steward alone may keep a member out at once, "+
 			"for at most %s, and once for each member under one version of the charter. A hold touches no vote.", plural(int(c.HoldDays), "day", "days"))},
-		{"Passing on", "onward sharing: " + c.Onward.String(), onwardText(c.Onward)},
-		{"Attribution outside", "attribution: " + c.Attribution.String(), attributionText(c.Attribution)},
+		{"Passing on", map[protocol.Onward]string{protocol.OnwardNone: "not beyond the receiving team", protocol.OnwardConstituents: "to constituents at most",
+			protocol.OnwardLabel: "as far as each label permits"}[c.Onward], onwardText(c.Onward)},
+		{"Attribution outside", map[protocol.Attribution]string{protocol.AttributeAuthor: "the author may be named", protocol.AttributeRoom: "a member of the room, never by name",
+			protocol.AttributeNothing: "neither author nor room"}[c.Attribution], attributionText(c.Attribution)},
 		{"History", historyShort(c), historyText(c)},
-		{"Retention", keepShort(c.Keep), keepText(c.Keep)},
+		{"Retention", keepShort(c.Keep), roomKeepText(c.Keep)},
 		{"Keys", fmt.Sprintf("for at most %s", plural(int(c.EpochDays), "day", "days")), fmt.Sprintf("What is said is encrypted to the nodes of the members, and to nobody "+
 			"else. The key is replaced after at most %s, and before the next message whenever somebody is out.", plural(int(c.EpochDays), "day", "days"))},
 		{"Freshness", fmt.Sprintf("heard of others within %s", plural(int(c.FreshHours), "hour", "hours")), fmt.Sprintf("A node speaks in the room only if it has heard of other "+
@@ -89,9 +91,9 @@ func attributionText(a protocol.Attribution) string {
 	case protocol.AttributeAuthor:
 		return "What leaves the room may name the team that said it."
 	case protocol.AttributeRoom:
-		return "What leaves the room is told of a member of the room, and never names the team that said it. Inside, the author is known."
+		return "What leaves the room is told of a member of the room, and never names the team that said it, whatever the handling below says. Inside, the author is known."
 	default:
-		return "What leaves the room names neither the team that said it nor that there is a room. Inside, the author is known."
+		return "What leaves the room names neither the team that said it nor that there is a room, whatever the handling below says. Inside, the author is known."
 	}
 }
 
@@ -111,6 +113,13 @@ func historyText(c *protocol.Charter) string {
 	default:
 		return "A new member reads nothing that was said before it joined."
 	}
+}
+
+func roomKeepText(days uint64) string {
+	if days == 0 {
+		return "The charter sets no term after which members delete what they received."
+	}
+	return fmt.Sprintf("Members delete what they received %s after receiving it.", plural(int(days), "day", "days"))
 }
 
 func keepShort(days uint64) string {

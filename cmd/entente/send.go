@@ -31,6 +31,7 @@ AUDIENCE is one of
   team:TEAM[,TEAM…]        these teams and nobody else; RED goes to their operators
   person:TEAM/NAME[,…]     these operators and nobody else; RED only
   agreement:AGREEMENT      the other party of an agreement, named by its id or by the partner
+  room:ROOM                the members of a room, as your node knows them at this moment; never RED
 
 Without --tlp the label is the file's own strictest marking; a file without one is refused. With --tlp the
 file's label may be tightened, never loosened. --from-message names a message that this one is derived from:
@@ -41,11 +42,12 @@ for your yes. A file that is refused does not stop the others; the exit code is 
 	example: `entente send advisory.json --to community
 entente send note.md --to community --tlp GREEN --urgent
 entente send case.md --to agreement:CERT-OTHER
+entente send case.md --to "room:Northern ring"
 entente send names.md --to "person:CERT-OTHER/Bo Example" --tlp RED --as Ada
 entente send reports/ --to team:CERT-OTHER,CERT-THIRD --dry-run`,
 	setup: func(fs *flag.FlagSet, p *program) action {
 		var d control.Draft
-		fs.StringVar(&d.To, "to", "", "`AUDIENCE`: community, team:TEAM, person:TEAM/NAME or agreement:AGREEMENT")
+		fs.StringVar(&d.To, "to", "", "`AUDIENCE`: community, team:TEAM, person:TEAM/NAME, agreement:AGREEMENT or room:ROOM")
 		m := manner(fs, &d)
 		var from list
 		fs.Var(&from, "from-message", "it is derived from the message `ID`; may be repeated")

@@ -52,6 +52,14 @@ func printStatus(p *program, s *control.Status) {
 	if s.Agreed > 0 {
 		o.linef("agreements %d; see entente agree list", s.Agreed)
 	}
+	if len(s.Rooms) > 0 {
+		o.linef("rooms      %d; see entente room list", len(s.Rooms))
+	}
+	for _, r := range s.Rooms {
+		for _, a := range r.Attention {
+			o.linef("attention  %s", plainLine(a))
+		}
+	}
 	for _, b := range s.Outbox {
 		held := ""
 		if b.Held > 0 {

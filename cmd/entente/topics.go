@@ -70,6 +70,35 @@ Proof        the disclosure log keeps every decision about AMBER and above: ente
 By hand      entente export FILE --to media --for CERT-OTHER, and entente import FILE there
 When a message does not arrive: entente doctor CERT-OTHER
 `},
+	{"rooms", `
+Closed rooms: what several teams tell each other, and nobody else learns of
+
+A room has a charter, stewards who decide, and members. What is said in it is encrypted to the members' nodes
+with a key that is replaced before the next message whenever somebody is out. There is no server and no owner.
+
+Found        one steward drafts and signs, each other signs once, each other member accepts once:
+                 entente room create "Incident 4711" --incident --steward CERT-B --member CERT-C
+                 entente room sign "Incident 4711"        (at CERT-B)
+                 entente room accept "Incident 4711"      (at CERT-C)
+Say          you see who reads it now, who joined since you looked, and what is about to go wrong:
+                 entente send case.md --to "room:Incident 4711"
+Look         entente room list, room show ROOM; what waits for you: entente room waiting
+Admit        entente room propose ROOM TEAM; others room vouch; the team room accept; then the stewards room vote
+             Who knows better: entente room object ROOM TEAM
+Restrict     at once, one steward alone, for days:  entente room hold ROOM TEAM
+             to last, by the stewards' votes:       entente room suspend, remove, readmit
+             From the next message on the team reads nothing; what it received before it keeps.
+Go on        memberships end: entente room renew ROOM. Other terms, other stewards: entente room amend ROOM
+End          entente room leave ROOM; entente room close ROOM; destroy what is here: entente room forget ROOM
+
+Two or three stewards decide together; of four it takes three, of seven five. Nobody votes no.
+frozen       stewards cheated, and two records prove it to anybody: nothing is said in the room any more
+quorum-lost  so many stewards are silent that nothing can be decided; members go on as they are
+             Both are left behind with one signature of each team: entente room create NAME --replaces ROOM,
+             and entente room sign NAME, or entente room refound ROOM NAME
+
+What leaves the room names its author only if the charter says so: entente export --attribute
+`},
 	{"keys", `
 The keys of a team, and what to do when one is lost or stolen
 

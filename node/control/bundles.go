@@ -56,9 +56,10 @@ func (c *Client) ImportBundle(ctx context.Context, r io.Reader, size int64) (*Bu
 }
 
 // ExportMessage writes the content of a message, for use outside, to w. reach is how far it is to go: team, constituents,
-// community or public. What its label or an agreement forbids is refused.
-func (c *Client) ExportMessage(ctx context.Context, id protocol.Hash, reach string, w io.Writer) error {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/messages/"+id.String()+"/export", url.Values{"reach": {reach}}, nil)
+// community or public. attribution is to whom the result attributes what others said in a room: author, room, none, or "" for what
+// the charter asks. What the label, an agreement or the charter forbids is refused.
+func (c *Client) ExportMessage(ctx context.Context, id protocol.Hash, reach, attribution string, w io.Writer) error {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/messages/"+id.String()+"/export", url.Values{"reach": {reach}, "attribution": {attribution}}, nil)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,13 @@ func (s *Server) exportMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	body, _, err := s.n.ExportMessage(id, reach)
+	var origin protocol.Attribution
+	if a := r.FormValue("attribution"); a != "" {
+		if origin, err = protocol.ParseAttribution(a); err != nil {
+			return usagef("%v", err)
+		}
+	}
+	body, _, err := s.n.ExportAs(id, reach, origin)
 	if err != nil {
 		return err
 	}

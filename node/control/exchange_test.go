@@ -164,7 +164,7 @@ func TestNothingRestrictedYet(t *testing.T) {
 		"receipts":            c.Receipts(ctx, id, func(Receipt) error { return nil }),
 		"sealed content":      second(c.Sealed(ctx, id)),
 		"a reader":            c.Opened(ctx, id, "Ada"),
-		"an export":           c.ExportMessage(ctx, id, "team", io.Discard),
+		"an export":           c.ExportMessage(ctx, id, "team", "", io.Discard),
 		"a bundle for nobody": second(c.ExportBundle(ctx, "nobody", time.Time{}, io.Discard)),
 		"an agreement":        second(c.Agreement(ctx, "nobody")),
 	} {
@@ -172,7 +172,10 @@ func TestNothingRestrictedYet(t *testing.T) {
 			t.Errorf("%s: got %v, want code %s", what, err, NotFound)
 		}
 	}
-	if err := c.ExportMessage(ctx, id, "moon", io.Discard); !errors.Is(err, &Error{Code: Usage}) {
+	if err := c.ExportMessage(ctx, id, "team", "everybody", io.Discard); !errors.Is(err, &Error{Code: Usage}) {
+		t.Errorf("an export attributed to everybody: got %v", err)
+	}
+	if err := c.ExportMessage(ctx, id, "moon", "", io.Discard); !errors.Is(err, &Error{Code: Usage}) {
 		t.Errorf("an export to the moon: got %v", err)
 	}
 	if _, err := c.ImportBundle(ctx, strings.NewReader("no bundle"), 9); !errors.Is(err, &Error{Code: Refused}) {
