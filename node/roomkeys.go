@@ -36,6 +36,11 @@ func (n *Node) roomLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		n.rooms.mu.Lock()
+		if err := n.rooms.keep(n.st); err != nil {
+			n.log.Error("records of rooms are not on the disk yet", "err", err)
+		}
+		n.rooms.mu.Unlock()
 		n.mu.RLock()
 		var all []protocol.Hash
 		for id := range n.channelsKnown.rooms {

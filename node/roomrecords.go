@@ -108,20 +108,19 @@ func encodeMet(met map[protocol.TeamID]time.Time) []byte {
 	return b
 }
 
-// errKnownNothing says that records were of a room that is nothing to this team, or not for who gave them to say.
-var errUninvited = trust.ErrUninvited
-
 // takeRoomRecords verifies and keeps records of a room: from a team, or with the zero id what officers of this team signed, of which
 // the error then speaks. What a team gave that cannot be judged yet is left out without an error; one that wraps
 // protocol.ErrMalformed or ErrSignature is the team's fault. via is the peer that need not be told of it.
 func (n *Node) takeRoomRecords(room protocol.Hash, from protocol.TeamID, via peer.ID, es []*protocol.Envelope) (news []*protocol.Envelope, err error) {
 	n.knowing.Lock()
-	defer n.knowing.Unlock()
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	news, err = n.addRoomRecords(room, from, es)
 	if len(news) > 0 {
 		n.refreshAdmitted()
+	}
+	n.mu.Unlock()
+	n.knowing.Unlock()
+	if len(news) > 0 {
 		n.judge()
 		n.tendSoon()
 		if n.circle != nil {
@@ -144,7 +143,7 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 				return nil, err
 			}
 			if t.invitations(from, now) >= maxInvitations {
-				return nil, fmt.Errorf("%w: too many invitations wait for an answer", errUninvited)
+				return nil, fmt.Errorf("%w: too many invitations wait for an answer", trust.ErrUninvited)
 			}
 		}
 	}
@@ -171,7 +170,7 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 	}
 	if i, ok := t.ledger.Room(room, now); ok && !known && i.Mine == trust.StandingNone {
 		t.ledger.ForgetRoom(room) // a forged word for this team, or a seat that is none
-		return nil, errors.Join(err, fmt.Errorf("%w: %s", errUninvited, room.Short()))
+		return nil, errors.Join(err, fmt.Errorf("%w: %s", trust.ErrUninvited, room.Short()))
 	}
 	delete(t.sets, room)
 	for _, e := range news {
@@ -180,7 +179,13 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 	return news, errors.Join(err, t.keep(n.st))
 }
 
-// keep writes what the disk did not take yet: until it is there nobody is told that it was taken in.
+// waits reports whether the disk lacks something of a room. Nothing of it is told before: a vote that left this node and was
+// forgotten in a crash could be given twice.
+func (t *roomTable) waits(room protocol.Hash) bool {
+	return slices.ContainsFunc(t.unkept, func(k keptRecord) bool { return k.room == room })
+}
+
+// keep writes what the disk did not take yet.
 func (t *roomTable) keep(st *store.Store) error {
 	for len(t.unkept) > 0 {
 		room, some := t.unkept[0].room, []*protocol.Envelope(nil)
@@ -274,6 +279,9 @@ func (n *Node) roomSet(room protocol.Hash, team protocol.TeamID) *roomSet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := n.now()
+	if t.waits(room) {
+		return &roomSet{}
+	}
 	if i, ok := t.ledger.Room(room, now); ok && t.ledger.ShareOf(room, team, now) == trust.ShareAll && i.Mine != trust.StandingLeft {
 		return t.whole(room)
 	}
@@ -326,7 +334,7 @@ func (c circle) Take(_ context.Context, p peer.ID, room protocol.Hash, raws [][]
 			return err
 		case err != nil && shares && blames(err):
 			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
-		case errors.Is(err, errUninvited):
+		case errors.Is(err, trust.ErrUninvited):
 			return nil
 		case err != nil:
 			n.log.Debug("records of a room were not taken in", "room", room.Short(), "team", team.Short(), "err", err)
@@ -353,11 +361,11 @@ func (c circle) Compared(p peer.ID, room protocol.Hash) {
 func (n *Node) met(room protocol.Hash, team protocol.TeamID) {
 	now := n.now()
 	n.mu.RLock()
-	defer n.mu.RUnlock()
 	t := &n.rooms
 	t.mu.Lock()
 	if _, ok := t.ledger.Room(room, now); !ok {
 		t.mu.Unlock()
+		n.mu.RUnlock()
 		return
 	}
 	t.ledger.Heard(room, team, now)
@@ -371,6 +379,7 @@ func (n *Node) met(room protocol.Hash, team protocol.TeamID) {
 		t.kept[room], note = now, encodeMet(t.met[room])
 	}
 	t.mu.Unlock()
+	n.mu.RUnlock()
 	n.metAt.notify()
 	if note != nil {
 		if err := n.st.PutRoomNote(room, metNote, note); err != nil {
