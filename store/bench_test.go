@@ -152,3 +152,59 @@ func BenchmarkInbox(b *testing.B) {
 		}
 	}
 }
+
+// A room of 250 members has some 2,000 records in a year.
+func BenchmarkRoomRecords(b *testing.B) {
+	s := openTest(b, b.TempDir(), Options{})
+	a := newAuthor(b, "at")
+	room := protocol.Sum("room")
+	var es []*protocol.Envelope
+	for i := range 2000 {
+		es = append(es, leave(b, a, room, i+1))
+	}
+	b.Run("put 2000", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.PutRoomRecords(room, es...); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("put one", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.PutRoomRecords(room, es[7]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("visit 2000", func(b *testing.B) {
+		for b.Loop() {
+			roomRecords(b, s)
+		}
+	})
+}
+
+// An identity comes late, for 100 entries among 20,000 of epochs that this node will never have.
+func BenchmarkClosed(b *testing.B) {
+	s := openTest(b, b.TempDir(), Options{})
+	room := protocol.Sum("room")
+	var authors []*author
+	for i := range 100 {
+		authors = append(authors, newAuthor(b, fmt.Sprint(i)).in(room, protocol.Sum("never")))
+	}
+	for n := range 200 {
+		var es []Entry
+		for _, a := range authors {
+			if a.epoch = protocol.Sum("never"); n == 100 {
+				a.epoch = protocol.Sum("late")
+			}
+			es = append(es, a.entries(1)...)
+		}
+		mustAccept(b, s, back(es...)...)
+	}
+	b.ResetTimer()
+	for range b.N {
+		if got := closed(b, s, protocol.Sum("late")); len(got) != 100 {
+			b.Fatalf("got %d", len(got))
+		}
+	}
+}

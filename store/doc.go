@@ -21,6 +21,12 @@
 // When the key of a channel is given up, nothing of it can be read any more, whatever is still on the disk; [Store.Forget]
 // then takes that away as well.
 //
+// # Rooms
+//
+// A room is one channel with a feed of each member's node. The records of a room are kept under the channel's key as well, and so
+// are notes about it: who gives up that key gives up all of the room. An entry that comes before the identity of its epoch waits as
+// a link, and becomes a message when it is handed to [Store.Accept] again, opened; [Store.Closed] finds what waits for an epoch.
+//
 // # Order
 //
 // A message has an arrival number N, from 1, without meaning outside this store. N and the time of receipt rise together.

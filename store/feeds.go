@@ -24,7 +24,8 @@ type Entry struct {
 	Inner       []byte // the encoded statement envelope that was sealed in the parcel; nil for the community
 	Held        string // the rule that holds the message back: it is hidden until Release; empty: none does
 	// Link keeps the parcel as a link of its feed only. No message comes of it: its statement is for programs, or could not be
-	// opened. Statement and StatementID may then be absent.
+	// opened. Statement and StatementID may then be absent. One of a room that could not be opened may come again, opened: then a
+	// message comes of it, and the verdict is trust.Accept once more.
 	Link bool
 }
 

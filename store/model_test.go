@@ -1,6 +1,8 @@
 package store
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,22 +18,30 @@ func TestAnything(t *testing.T) {
 	var authors []*author
 	var es []Entry
 	pair := newAuthor(t, "de").to("me", protocol.Hash{})
-	for _, a := range []*author{newAuthor(t, "at"), newAuthor(t, "de"), pair} {
+	room, epoch := protocol.Sum("room"), protocol.Sum("epoch")
+	member := newAuthor(t, "fr").in(room, epoch)
+	var last protocol.Hash
+	opened := map[string]Entry{} // of what could not be opened at first, by its envelope
+	for _, a := range []*author{newAuthor(t, "at"), newAuthor(t, "de"), pair, member} {
 		authors = append(authors, a)
 		for i := range 12 {
 			st := a.statement("t", "body")
 			if i%4 == 3 {
-				st.Kind, st.Supersedes = protocol.KindCorrection, es[len(es)-1].StatementID
+				st.Kind, st.Supersedes = protocol.KindCorrection, last
 			}
 			if i%6 == 5 {
 				st.Body = a.big(blobBytes(ChunkSize + i)).Body
-				if a == pair {
+				if a == pair || a == member {
 					ref := refOf(blobBytes(ChunkSize + 100 + i))
 					st.Blob, st.Body.Key = &ref, "AGE-SECRET-KEY-X"
 				}
 			}
 			e := a.entry(st)
+			last = e.StatementID
 			switch {
+			case a == member && i%3 > 0:
+				opened[string(e.Raw)] = e
+				e = back(e)[0]
 			case a == pair && i == 2:
 				e.Held = "a-rule"
 			case a == pair && i == 9:
@@ -60,6 +70,7 @@ func TestAnything(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
+		records := map[protocol.Hash]string{}
 		pick := func(rt *rapid.T) *author { return authors[rapid.IntRange(0, len(authors)-1).Draw(rt, "author")] }
 		damaged := false
 		accept := func(es []Entry) {
@@ -78,6 +89,24 @@ func TestAnything(t *testing.T) {
 					some = append(some, es[i])
 				}
 				accept(some)
+			},
+			"open": func(rt *rapid.T) {
+				var some []Entry
+				must(s.Closed(epoch, func(raw []byte) bool {
+					some = append(some, opened[string(raw)])
+					return rapid.Bool().Draw(rt, "more")
+				}))
+				accept(some)
+			},
+			"room": func(rt *rapid.T) {
+				e := leave(t, member, room, rapid.IntRange(1, 5).Draw(rt, "record"))
+				if rapid.Bool().Draw(rt, "delete") {
+					must(s.DeleteRoomRecords(room, e.ID()))
+					delete(records, e.ID())
+					return
+				}
+				must(s.PutRoomRecords(room, e))
+				records[e.ID()] = string(e.Encode())
 			},
 			"later": func(rt *rapid.T) { ck.t = ck.t.Add(time.Hour) },
 			"first": func(rt *rapid.T) {
@@ -105,7 +134,7 @@ func TestAnything(t *testing.T) {
 				}))
 			},
 			"damage": func(rt *rapid.T) {
-				prefix := rapid.SampledFrom([]byte{kParcel, kMessage, kID, kExtent, kBlob, kChunk, kTerms, kPosting, kInner, kHeld, kLink}).Draw(rt, "kind")
+				prefix := rapid.SampledFrom([]byte{kParcel, kMessage, kID, kExtent, kBlob, kChunk, kTerms, kPosting, kInner, kHeld, kLink, kClosed, kRoom}).Draw(rt, "kind")
 				keys := keysOf(t, s, prefix)
 				if len(keys) == 0 {
 					rt.Skip("nothing of the kind")
@@ -131,12 +160,24 @@ func TestAnything(t *testing.T) {
 				if rep.Found > 0 && !damaged {
 					rt.Fatalf("got %v in an undamaged store", rep.Problems)
 				}
+				for id, raw := range roomRecords(t, s)[room] {
+					if records[id] != raw {
+						rt.Fatalf("got record %s, which was deleted, or is another", id.Short())
+					}
+				}
+				if got := roomRecords(t, s)[room]; len(got) != len(records) && !damaged {
+					rt.Fatalf("got %d records of the room, want %d", len(got), len(records))
+				}
 			},
 		})
 		for range 3 { // what repairs and what comes in may bring more to light
 			_, err := s.Fsck(t.Context(), FsckOptions{Repair: true})
 			must(err)
 			accept(es)
+			accept(slices.Collect(maps.Values(opened)))
+		}
+		if got := closed(t, s, epoch); len(got) != 0 {
+			rt.Fatalf("%d entries wait still", len(got))
 		}
 		rep, err := s.Fsck(t.Context(), FsckOptions{Lookup: lookup})
 		must(err)

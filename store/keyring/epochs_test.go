@@ -614,11 +614,6 @@ func BenchmarkEpochs(b *testing.B) {
 			}
 		}
 	})
-	b.Run("open ring", func(b *testing.B) {
-		for b.Loop() {
-			r = reopen(b, r, u)
-		}
-	})
 	b.Run("list", func(b *testing.B) {
 		for b.Loop() {
 			r.Epochs(e.Room)
@@ -636,4 +631,9 @@ func BenchmarkEpochs(b *testing.B) {
 			}
 		})
 	}
+	b.Run("open ring", func(b *testing.B) {
+		for b.Loop() {
+			r = reopen(b, r, u)
+		}
+	})
 }
