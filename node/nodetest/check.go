@@ -2,7 +2,6 @@ package nodetest
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -64,7 +63,7 @@ func (t *Team) checkLetter(v *node.MessageView) {
 		switch {
 		case v.Author != l.Author.ID:
 			w.fault("inbox", "%s holds %s as of %s, which %s sent", t.Name, v.ID.Short(), v.AuthorName, l.Author.Name)
-		case v.Author != t.ID && !slices.Contains(l.Teams, t.ID):
+		case !w.reaches(l, t.ID):
 			w.fault("inbox", "%s holds %s, which is not for it", t.Name, v.ID.Short())
 		case v.Label != l.Label:
 			w.fault("inbox", "%s holds %s as %s, and it was sent as %s", t.Name, v.ID.Short(), v.Label, l.Label)

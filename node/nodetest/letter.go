@@ -29,6 +29,9 @@ type Letter struct {
 	Persons   []personID // of RED: who alone may read the content
 	Label     tlp.Label
 	Agreement protocol.Hash         // under which it was sent; zero: none
+	Room      protocol.Hash         // in which it was said; zero: in none
+	At        time.Time             // of a letter in a room: when it was sent, in truth
+	Dated     time.Time             // and by its author's clock
 	Ceiling   tlp.Label             // of that agreement
 	Mark      []byte                // is in the text, and nowhere else
 	Removed   map[protocol.KID]bool // nodes of Teams that the author knew as revoked when it sent
@@ -134,6 +137,10 @@ func (t *Team) sends(d node.Draft, doc []byte) (protocol.Hash, error) {
 	}
 	l.ID = sent.ID
 	l.Label = sent.Label
+	if !l.Room.IsZero() {
+		l.At = time.Now()
+		t.w.look()
+	}
 	if l.Label == tlp.Red {
 		t.name(l)
 	}
@@ -150,6 +157,8 @@ func (t *Team) letter(d node.Draft) *Letter {
 	switch kind {
 	case "community":
 		return l
+	case "room":
+		t.gathers(l, rest)
 	case "agreement":
 		a, err := t.Node.Agreement(rest)
 		if err != nil {
@@ -188,7 +197,7 @@ func (t *Team) letter(d node.Draft) *Letter {
 		if err != nil {
 			t.w.T.Fatalf("%s looks up %s: %v", t.Name, id.Short(), err)
 		}
-		if info.State != trust.Introduced && info.State != trust.Verified {
+		if l.Room.IsZero() && info.State != trust.Introduced && info.State != trust.Verified {
 			l.Void = info.Name + " was " + info.State.String()
 		}
 		for _, n := range info.Nodes {
@@ -204,7 +213,7 @@ func (t *Team) forbids(l *Letter) {
 	if !l.Agreement.IsZero() && l.Label > l.Ceiling {
 		l.Void = "it is above the ceiling"
 	}
-	if l.Label <= tlp.Green || l.Void != "" {
+	if l.Label <= tlp.Green || l.Void != "" || !l.Room.IsZero() {
 		return
 	}
 	for _, id := range l.Teams {
@@ -419,6 +428,10 @@ func (w *World) Delivered(id protocol.Hash) {
 
 // gives reports whether the author of a letter may give it to the team now.
 func (t *Team) gives(l *Letter, o *Team) bool {
+	if !l.Room.IsZero() {
+		v, err := t.Node.Room(l.Room.String())
+		return err == nil && v.Mine == trust.StandingMember && v.Standing(o.ID) == trust.StandingMember
+	}
 	info, err := t.Node.Team(o.ID.String())
 	if err != nil || info.State != trust.Introduced && info.State != trust.Verified {
 		return false

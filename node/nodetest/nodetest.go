@@ -30,6 +30,8 @@
 //   - A team has no byte of what is between two others: no feed's id, head, agreement, parcel, blob or text, sealed or not, in
 //     its store or on its lines.
 //   - Ciphertexts have the lengths that Padmé gives, and a power of two of recipients.
+//   - In a room, who can read is who was a member in its author's view when it was sent, and who became one later to whom the charter
+//     opens the past. All who hold the key of an epoch hold the same. Nobody else has a byte of the room, nor of its name or records.
 //   - The disclosure log verifies and has every message that is held and stricter than GREEN.
 //
 // An oracle that finds nothing proves something only if it can find things: [Catches] tells a story in a world that was broken
@@ -84,7 +86,9 @@ type World struct {
 
 	letters []*Letter                            // sent so far
 	agreed  map[protocol.Hash][2]protocol.TeamID // parties of the agreements offered so far
+	rooms   map[protocol.Hash]*circle            // founded so far
 	keys    map[string]actor                     // every key that anybody ever held, and who first did
+	shared  map[string]map[actor]bool            // keys of epochs, and all who ever held each
 	carried [][]byte                             // bundles
 	faults  []Fault
 	expect  string // the kind of fault that the story is to have; "" for none
@@ -148,7 +152,7 @@ func run(t *testing.T, seed uint64, names []string, expect string, story func(w 
 		}
 		story(w)
 		w.Check()
-		if len(w.letters)+len(w.agreed) > 0 {
+		if len(w.letters)+len(w.agreed)+len(w.rooms) > 0 {
 			w.judge()
 		}
 		w.verdict()

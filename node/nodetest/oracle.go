@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,7 @@ import (
 
 // A Fault is something that must not be, of a kind that tests can name.
 type Fault struct {
-	Kind string // opened, unopened, clear, secret, length, third, inbox, audit, store
+	Kind string // opened, unopened, clear, secret, length, third, inbox, audit, store, epoch
 	Text string
 }
 
@@ -65,6 +66,7 @@ func (t *Team) harvest() {
 		for _, s := range secretText.FindAll(record, -1) {
 			add(string(s), actor{team: t.ID, node: kid})
 		}
+		t.harvestEpochs(func(s string) { w.holds(s, actor{team: t.ID, node: kid}) })
 		unlock, err := os.ReadFile(node.DefaultUnlockFile(t.Home))
 		if err != nil {
 			w.T.Fatalf("%s: its unlock secret: %v", t.Name, err)
@@ -84,6 +86,17 @@ func (t *Team) harvest() {
 	}
 }
 
+// holds notes that an actor had the key of an epoch, as others may have.
+func (w *World) holds(secret string, a actor) {
+	if w.shared == nil {
+		w.shared = map[string]map[actor]bool{}
+	}
+	if w.shared[secret] == nil {
+		w.shared[secret] = map[actor]bool{}
+	}
+	w.shared[secret][a] = true
+}
+
 // tags returns the tags of all channels that there can be in the story.
 func (w *World) tags() []protocol.Hash {
 	out := []protocol.Hash{protocol.Channel{}.Tag()}
@@ -93,8 +106,11 @@ func (w *World) tags() []protocol.Hash {
 	return out
 }
 
-// channels returns all channels between two teams that there can be in the story.
+// channels returns all channels that there can be in the story but the community's.
 func (w *World) channels() (out []protocol.Channel) {
+	for id := range w.rooms {
+		out = append(out, protocol.RoomChannel(id))
+	}
 	for i, a := range w.teams {
 		for _, b := range w.teams[i+1:] {
 			if a.ID != b.ID {
@@ -125,6 +141,7 @@ type oracle struct {
 // Judge stops all nodes and has the oracle speak. It returns what it finds.
 func (w *World) judge() {
 	w.T.Helper()
+	w.look()
 	for _, t := range w.teams {
 		if t.Node != nil {
 			t.harvest()
@@ -136,6 +153,11 @@ func (w *World) judge() {
 		plain: map[protocol.Hash][]byte{}}
 	for s, a := range w.keys {
 		o.learn(a, s)
+	}
+	for s, as := range w.shared {
+		for a := range as {
+			o.learn(a, s)
+		}
 	}
 	for _, t := range w.teams {
 		for _, b := range append(t.tap.told(), t.tap.heard()...) {
@@ -290,7 +312,7 @@ func (o *oracle) letters() {
 			switch {
 			case l.Label == tlp.Red:
 				w.fault("store", "%s has RED content of %s in its store", t.Name, l.ID.Short())
-			case t.ID != l.Author.ID && !slices.Contains(l.Teams, t.ID):
+			case !w.reaches(l, t.ID):
 				w.fault("store", "%s has %s in its store, which is not for it", t.Name, l.ID.Short())
 			case t.ID != l.Author.ID && l.Void != "":
 				w.fault("opened", "%s has %s in its store, though %s", t.Name, l.ID.Short(), l.Void)
@@ -308,7 +330,7 @@ func (o *oracle) letters() {
 			case a.team == l.Author.ID && a.person == "":
 			case a.person != "":
 				w.fault("opened", "%s reads %s, which is for nodes", o.name(a), l.ID.Short())
-			case !slices.Contains(l.Teams, a.team):
+			case !w.reaches(l, a.team):
 				w.fault("opened", "%s reads %s, which is not for its team", o.name(a), l.ID.Short())
 			case l.Void != "":
 				w.fault("opened", "%s reads %s, though %s", o.name(a), l.ID.Short(), l.Void)
@@ -320,7 +342,7 @@ func (o *oracle) letters() {
 			continue
 		}
 		for _, t := range l.Teams {
-			if l.Label != tlp.Red && !has(readers, func(a actor) bool { return a.team == t && a.person == "" }) {
+			if w.stays(l, t) && l.Label != tlp.Red && !has(readers, func(a actor) bool { return a.team == t && a.person == "" }) {
 				w.fault("unopened", "nobody of %s can open %s, which is for it", o.team(t), l.ID.Short())
 			}
 		}
@@ -385,11 +407,15 @@ func (o *oracle) statements() {
 				w.fault("opened", "%s opens a statement that is none: %v", o.name(a), err)
 				continue
 			}
-			if !slices.Contains(st.Audience.Teams, a.team) && !w.evil(st.Node) && !w.leaked(env.ID()) {
+			if st.Audience.Kind == protocol.InRoom {
+				if !w.circle(st.Audience.Room).party[a.team] && !w.evil(st.Node) {
+					w.fault("opened", "%s opens a statement of %s in a room that it was never in", o.name(a), o.team(st.Author))
+				}
+			} else if !slices.Contains(st.Audience.Teams, a.team) && !w.evil(st.Node) && !w.leaked(env.ID()) {
 				w.fault("opened", "%s opens a statement of %s that is for others", o.name(a), o.team(st.Author))
 			}
 			for _, l := range w.letters {
-				if l.ID == env.ID() && !l.Leaked && (!slices.Contains(l.Teams, a.team) || l.Void != "") {
+				if l.ID == env.ID() && !l.Leaked && (!w.reaches(l, a.team) || l.Void != "") && a.team != l.Author.ID {
 					w.fault("opened", "%s opens the statement %s: %s", o.name(a), l.ID.Short(), l.Void)
 				}
 			}
@@ -475,7 +501,7 @@ func (o *oracle) thirds() {
 	for _, c := range w.channels() {
 		of := []protocol.TeamID{}
 		for _, t := range w.teams {
-			if c.Joins(t.ID) && !slices.Contains(of, t.ID) {
+			if (c.Joins(t.ID) || !c.Room().IsZero() && w.circle(c.Room()).party[t.ID]) && !slices.Contains(of, t.ID) {
 				of = append(of, t.ID)
 			}
 		}
@@ -483,6 +509,18 @@ func (o *oracle) thirds() {
 		secrets = append(secrets, secret{"the tag of a channel", tag[:], of})
 		if id := c.Agreement(); !id.IsZero() {
 			secrets = append(secrets, secret{"an agreement", id[:], of})
+		}
+		if id := c.Room(); !id.IsZero() {
+			r := w.circle(id)
+			secrets = append(secrets, secret{"the name of a room", r.mark, of}, secret{"the purpose of a room", []byte(hex.EncodeToString(r.mark)), of})
+			for rec := range r.names {
+				if !rec.IsZero() && !slices.Contains(of, rec) {
+					secrets = append(secrets, secret{"a record of a room", rec[:], of})
+				}
+			}
+			for ep := range r.held {
+				secrets = append(secrets, secret{"the epoch of a room", ep[:], of})
+			}
 		}
 		for _, t := range of {
 			for k := range kids[t] {
@@ -496,6 +534,9 @@ func (o *oracle) thirds() {
 			continue
 		}
 		of := append(slices.Clone(l.Teams), l.Author.ID)
+		if !l.Room.IsZero() {
+			of = w.partyOf(l.Room) // a ciphertext reaches whoever is a member, whether or not it opens it
+		}
 		secrets = append(secrets, secret{"message " + l.ID.Short(), l.ID[:], of}, secret{"the text of message " + l.ID.Short(), l.Mark, of})
 	}
 	for h, of := range o.parties() {
@@ -547,8 +588,11 @@ func (o *oracle) parties() map[protocol.Hash][]protocol.TeamID {
 			continue
 		}
 		of := append([]protocol.TeamID{st.Author}, st.Audience.Teams...)
+		if st.Audience.Kind == protocol.InRoom {
+			of = o.w.partyOf(st.Audience.Room)
+		}
 		for _, l := range o.w.letters {
-			if l.ID == env.ID() {
+			if l.ID == env.ID() && l.Room.IsZero() {
 				of = append([]protocol.TeamID{l.Author.ID}, l.Teams...)
 			}
 		}
