@@ -8,9 +8,11 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node/catchup"
+	"github.com/entente-network/entente/node/roomsync"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/seal"
 	"github.com/entente-network/entente/store"
@@ -25,10 +27,13 @@ const (
 	carryParcels = "parcels/" // one parcel
 	carryHeads   = "heads/"   // signed heads
 	carryBlobs   = "blobs/"   // the bytes of a blob
+	carryRooms   = "rooms/"   // one record of a room that the team shares with this one, the first charter first
+	carryGrants  = "grants/"  // the identity of an epoch of the room, for one node of the team
 )
 
 // carryLimits are the greatest entries of each kind, in bytes. Blobs are streamed.
-var carryLimits = map[string]int64{carryRecords: protocol.MaxBundle, carryParcels: protocol.MaxParcel, carryHeads: protocol.MaxRecord}
+var carryLimits = map[string]int64{carryRecords: protocol.MaxBundle, carryParcels: protocol.MaxParcel, carryHeads: protocol.MaxRecord,
+	carryRooms: protocol.MaxRecord, carryGrants: protocol.MaxRecord}
 
 // A CarryReport counts what a bundle held, and at import what of it was new.
 type CarryReport struct {
@@ -41,6 +46,8 @@ type CarryReport struct {
 	New      int // parcels taken in
 	Waiting  int // parcels that wait for something, such as an agreement or the keys of their author
 	Refused  int // entries that prove the bundle wrong
+
+	maker protocol.TeamID // at import: whose heads came first
 }
 
 // ExportBundle writes what a team may have to w, sealed to its nodes: what arrived here since the time, and everything that this
@@ -134,6 +141,12 @@ func (c *carrier) all(ctx context.Context, since time.Time) error {
 		}
 		c.report.Records += len(b.Records)
 	}
+	if err := c.heads(); err != nil { // first, since they say whose bundle it is
+		return err
+	}
+	if err := c.rooms(); err != nil {
+		return err
+	}
 	from := map[protocol.FeedID]uint64{} // of community feeds, the first entry that came since
 	if !since.IsZero() {
 		if err := n.st.Inbox(store.Query{Since: since}, func(m *store.Message) bool {
@@ -156,7 +169,7 @@ func (c *carrier) all(ctx context.Context, since time.Time) error {
 		switch {
 		case of.channel.IsCommunity():
 			return 0
-		case of.channel.Agreement().IsZero():
+		case of.channel.Agreement().IsZero() && of.channel.Room().IsZero():
 			return 1
 		}
 		return 2
@@ -164,7 +177,7 @@ func (c *carrier) all(ctx context.Context, since time.Time) error {
 	slices.SortStableFunc(exts, func(a, b store.Extent) int { return rank(a) - rank(b) })
 	for _, e := range exts {
 		of, ok := n.feed(e.Feed)
-		if !ok || !n.mayHave(c.team, of.channel) || !of.channel.IsCommunity() && of.team != n.team {
+		if !ok || !n.mayHave(c.team, of.channel) || !of.channel.IsCommunity() && of.channel.Room().IsZero() && of.team != n.team {
 			continue
 		}
 		first := e.First
@@ -177,18 +190,75 @@ func (c *carrier) all(ctx context.Context, since time.Time) error {
 			return err
 		}
 	}
-	for _, to := range []protocol.TeamID{{}, c.team} {
-		if h, err := n.ownHeads(to); err != nil {
+	for hash := range c.blobs {
+		if err := c.blob(hash); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heads writes this node's word on its feeds for the community and for the team.
+func (c *carrier) heads() error {
+	for _, to := range []protocol.TeamID{c.team, {}} {
+		if h, err := c.n.ownHeads(to); err != nil {
 			return err
 		} else if h != nil {
-			if err := c.put(carryHeads+n.kid.String(), h); err != nil {
+			if err := c.put(carryHeads+c.n.kid.String(), h); err != nil {
 				return err
 			}
 		}
 	}
-	for hash := range c.blobs {
-		if err := c.blob(hash); err != nil {
-			return err
+	return nil
+}
+
+// rooms writes what the team may have of each room: records, and the keys that its nodes may have and this node has.
+func (c *carrier) rooms() error {
+	n := c.n
+	n.mu.RLock()
+	var ids []protocol.Hash
+	wanted := map[protocol.Hash]map[trust.NodeSealTo][]protocol.Hash{}
+	n.withRooms(func(rs *trust.Rooms) {
+		ids = rs.SharedRooms(c.team, n.now())
+		for _, id := range ids {
+			wanted[id] = map[trust.NodeSealTo][]protocol.Hash{}
+			for _, to := range n.book.RecipientsOf(c.team) {
+				wanted[id][to] = rs.Grantable(id, to.Node, n.now())
+			}
+		}
+	})
+	sets := map[protocol.Hash]*roomSet{}
+	for _, id := range ids {
+		sets[id] = n.roomSet(id, c.team)
+	}
+	n.mu.RUnlock()
+	for _, id := range ids {
+		rs := slices.Clone(sets[id].records)
+		slices.SortStableFunc(rs, func(a, b roomsync.Record) int {
+			switch id {
+			case a.ID:
+				return -1
+			case b.ID:
+				return 1
+			}
+			return 0
+		})
+		for i, r := range rs {
+			if err := c.put(fmt.Sprintf("%s%s-%d", carryRooms, id, i), r.Raw); err != nil {
+				return err
+			}
+			c.report.Records++
+		}
+		for to, epochs := range wanted[id] {
+			gs, err := n.grants(c.team, to, id, epochs)
+			if err != nil {
+				return err
+			}
+			for i, g := range gs {
+				if err := c.put(fmt.Sprintf("%s%s-%s-%d", carryGrants, id, to.Node, i), g); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -249,8 +319,9 @@ func (n *Node) ImportBundle(ctx context.Context, r io.Reader) (CarryReport, erro
 	}
 	tr := tar.NewReader(plain)
 	var batch [][]byte
+	var room carriedRoom
 	flush := func() error {
-		err := n.importParcels(ctx, batch, &report)
+		err := errors.Join(n.importRoom(ctx, &room, &report), n.importParcels(ctx, batch, &report))
 		batch = batch[:0]
 		return err
 	}
@@ -292,11 +363,64 @@ func (n *Node) ImportBundle(ctx context.Context, r io.Reader) (CarryReport, erro
 			}
 		case carryHeads:
 			n.importHeads(b, &report)
+		case carryRooms, carryGrants:
+			id, _, _ := strings.Cut(name, "-")
+			if id != room.id || room.size > maxCarriedRoom {
+				if err := flush(); err != nil {
+					return report, err
+				}
+				room.id = id
+			}
+			room.add(dir == carryGrants, b)
 		default:
 			report.Refused++
 		}
 	}
 	return report, flush()
+}
+
+// A carriedRoom is what a bundle holds of one room.
+type carriedRoom struct {
+	id              string
+	records, grants [][]byte
+	size            int
+}
+
+// maxCarriedRoom bounds the bytes of a room that are in memory before they are taken in.
+const maxCarriedRoom = 16 << 20
+
+func (r *carriedRoom) add(grant bool, b []byte) {
+	if r.size += len(b); grant {
+		r.grants = append(r.grants, b)
+	} else {
+		r.records = append(r.records, b)
+	}
+}
+
+func (n *Node) importRoom(ctx context.Context, r *carriedRoom, report *CarryReport) error {
+	all := *r
+	*r = carriedRoom{}
+	if all.size == 0 {
+		return nil
+	}
+	id, err := protocol.ParseHash(all.id)
+	if err != nil || report.maker.IsZero() {
+		report.Refused += len(all.records) + len(all.grants)
+		return nil
+	}
+	err = n.takeRoom(report.maker, "", id, all.records)
+	if err == nil {
+		err = n.takeGrants(ctx, id, all.grants)
+	}
+	switch {
+	case errors.Is(err, roomsync.ErrRefused):
+		report.Refused++
+	case err != nil:
+		return err
+	default:
+		report.Records += len(all.records)
+	}
+	return nil
 }
 
 func (n *Node) importRecords(ctx context.Context, b []byte, report *CarryReport) {
@@ -326,6 +450,9 @@ func (n *Node) importHeads(b []byte, report *CarryReport) {
 	if blames(err) {
 		report.Refused++
 		return
+	}
+	if h != nil && report.maker.IsZero() {
+		report.maker = h.Team
 	}
 	if h != nil && h.For == n.team {
 		n.mu.RLock()

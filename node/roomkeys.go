@@ -159,15 +159,9 @@ func (c circle) Wants(p peer.ID, room protocol.Hash) []protocol.Hash {
 	return out
 }
 
-// Grants implements roomsync.Backend: it decides for each epoch, and logs that it was given, before it is.
+// Grants implements roomsync.Backend.
 func (c circle) Grants(_ context.Context, p peer.ID, room protocol.Hash, epochs []protocol.Hash) ([][]byte, error) {
 	n := c.n
-	if n.signer.why() != "" {
-		return nil, nil
-	}
-	now := n.now()
-	n.knowing.RLock() // from the decision until it is logged nobody here learns of a removal
-	defer n.knowing.RUnlock()
 	n.mu.RLock()
 	team := n.admitted[p].team
 	var to trust.NodeSealTo
@@ -180,10 +174,23 @@ func (c circle) Grants(_ context.Context, p peer.ID, room protocol.Hash, epochs 
 			}
 		}
 	}
+	n.mu.RUnlock()
+	return n.grants(team, to, room, epochs)
+}
+
+// grants returns encoded grants for a node of a team. It decides for each epoch, and logs that it was given, before it is.
+func (n *Node) grants(team protocol.TeamID, to trust.NodeSealTo, room protocol.Hash, epochs []protocol.Hash) ([][]byte, error) {
+	if n.signer.why() != "" || to.Node.IsZero() {
+		return nil, nil
+	}
+	now := n.now()
+	n.knowing.RLock() // from the decision until it is logged nobody here learns of a removal
+	defer n.knowing.RUnlock()
+	n.mu.RLock()
 	var allowed []protocol.Hash
 	n.withRooms(func(rs *trust.Rooms) {
 		for _, id := range epochs {
-			if !to.Node.IsZero() && n.ring.HasEpoch(id) && rs.MayGrant(room, id, to.Node, now).Allowed {
+			if n.ring.HasEpoch(id) && rs.MayGrant(room, id, to.Node, now).Allowed {
 				allowed = append(allowed, id)
 			}
 		}
@@ -220,8 +227,11 @@ func (c circle) Grants(_ context.Context, p peer.ID, room protocol.Hash, epochs 
 }
 
 // TakeGrants implements roomsync.Backend.
-func (c circle) TakeGrants(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
-	n := c.n
+func (c circle) TakeGrants(ctx context.Context, _ peer.ID, room protocol.Hash, raws [][]byte) error {
+	return c.n.takeGrants(ctx, room, raws)
+}
+
+func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte) error {
 	var keys []keyring.EpochKey
 	for _, raw := range raws {
 		env, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)

@@ -308,10 +308,14 @@ func newRoomSet(es []*protocol.Envelope) *roomSet {
 	return s
 }
 
-// Take implements roomsync.Backend. Who is in no room with this node is told nothing by what is refused.
+// Take implements roomsync.Backend.
 func (c circle) Take(_ context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
-	n := c.n
-	team, _ := n.peerState(p)
+	team, _ := c.n.peerState(p)
+	return c.n.takeRoom(team, p, room, raws)
+}
+
+// takeRoom takes in what a team gave of a room. Who is in no room with this node is told nothing by what is refused.
+func (n *Node) takeRoom(team protocol.TeamID, p peer.ID, room protocol.Hash, raws [][]byte) error {
 	var es []*protocol.Envelope
 	for _, raw := range raws {
 		e, err := protocol.DecodeEnvelope(raw, protocol.MaxRecord)
