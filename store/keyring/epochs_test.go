@@ -369,8 +369,14 @@ func TestManyParsed(t *testing.T) {
 	r := create(t, keys, newUnlock(t))
 	var es []EpochKey
 	for i := range maxParsed + 50 {
-		e, _ := newEpoch(t, hash(1), protocol.Hash{1, byte(i >> 8), byte(i)})
-		es = append(es, e)
+		id := protocol.Hash{1, byte(i >> 8), byte(i)}
+		if i < 10 {
+			e, _ := newEpoch(t, hash(1), id)
+			es = append(es, e)
+			continue
+		}
+		es = append(es, es[i%10]) // to make an identity takes a while
+		es[i].ID = id
 	}
 	mustPut(t, r, es...)
 	for range 2 {

@@ -362,7 +362,8 @@ func (r *Ring) DropAudience(tag protocol.Hash) error {
 }
 
 // RenewAudience makes a new data key for an audience whose key was given up, durably, as when a team comes back into a room that it
-// had left. What was sealed under the former key stays closed. An audience that has a key keeps it.
+// had left. What was sealed under the former key stays closed. An audience that has a key keeps it. It is called only when the store
+// has forgotten what was under the former key: a store that still has the cipher would go on with that.
 func (r *Ring) RenewAudience(tag protocol.Hash) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
