@@ -17,6 +17,9 @@ type roomCard struct {
 	restricting bool                    // it takes something away; set by drawLine
 }
 
+// admits reports whether the card brings its subject in.
+func (c *roomCard) admits() bool { return !c.Accept.IsZero() }
+
 // A place is where a member stands by decision of the stewards: a seat of the charter, or a card that counts.
 type place struct {
 	status        protocol.MemberStatus // 0: none

@@ -175,7 +175,7 @@ func (f *roomFacts) version(c charterFact) *roomVersion {
 		if k.Charter == v.id {
 			v.cards = append(v.cards, k)
 			subjects[k.Subject] = append(subjects[k.Subject], k)
-			admits[k.Subject] = admits[k.Subject] || !k.Accept.IsZero()
+			admits[k.Subject] = admits[k.Subject] || k.admits()
 			k.carried = len(f.voters(v, k)) >= v.needed(k.MemberCard)
 		}
 	}

@@ -17,31 +17,48 @@ type epoch struct {
 	env *protocol.Envelope
 }
 
-func (rs *Rooms) addEpoch(e *protocol.Envelope) (room protocol.Hash, added bool, err error) {
+func (rs *Rooms) addEpoch(e *protocol.Envelope) (room protocol.Hash, added bool, drop []protocol.Hash, err error) {
 	pe, err := protocol.Decode[protocol.Epoch](e)
 	if err != nil {
-		return room, false, err
+		return room, false, nil, err
 	}
 	rm := rs.rooms[pe.Room]
 	if rm == nil {
-		return pe.Room, false, fmt.Errorf("%w: the first charter of room %s", ErrMissing, pe.Room.Short())
+		return pe.Room, false, nil, fmt.Errorf("%w: the first charter of room %s", ErrMissing, pe.Room.Short())
 	}
 	n, ok := rs.book.NodeOf(pe.Team, pe.Node)
 	if !ok {
-		return pe.Room, false, fmt.Errorf("%w: node %s of team %s", ErrMissing, pe.Node, pe.Team.Short())
+		return pe.Room, false, nil, fmt.Errorf("%w: node %s of team %s", ErrMissing, pe.Node, pe.Team.Short())
 	}
 	if err := e.VerifyNode(n.Node.Key); err != nil {
-		return pe.Room, false, err
+		return pe.Room, false, nil, err
 	}
-	id := e.ID()
-	if rm.epochs[id] != nil {
-		return pe.Room, false, nil
+	n1 := &epoch{e.ID(), pe, e}
+	if rm.epochs[n1.id] != nil {
+		return pe.Room, false, nil, nil
 	}
-	if len(rm.epochs) >= MaxRoomRecords {
-		return pe.Room, false, fmt.Errorf("%w: room %s has %d epochs", ErrFull, pe.Room.Short(), MaxRoomRecords)
+	oldest, of := n1, 0
+	for _, o := range rm.epochs {
+		if o.Team == pe.Team {
+			if of++; o.before(oldest) {
+				oldest = o
+			}
+		}
 	}
-	rm.putEpoch(&epoch{id, pe, e})
-	return pe.Room, true, nil
+	switch {
+	case of >= maxEpochShare && oldest == n1, of < maxEpochShare && len(rm.epochs) >= maxEpochs:
+		return pe.Room, false, nil, fmt.Errorf("%w: room %s has too many epochs", ErrFull, pe.Room.Short())
+	case of >= maxEpochShare:
+		delete(rm.epochs, oldest.id)
+		drop = append(drop, oldest.id)
+	}
+	rm.putEpoch(n1)
+	return pe.Room, true, drop, nil
+}
+
+// before reports whether the epoch is older than another; of two of one second the id decides.
+func (e *epoch) before(o *epoch) bool {
+	return e.Created < o.Created || e.Created == o.Created && bytes.Compare(e.id[:], o.id[:]) < 0
 }
 
 func (rm *room) putEpoch(e *epoch) { rm.epochs[e.id], rm.roll = e, nil }
@@ -133,13 +150,12 @@ func (rs *Rooms) Unreached(room protocol.Hash, now time.Time) map[protocol.TeamI
 type Usable struct {
 	ID protocol.Hash
 	*protocol.Epoch
-	Missing []protocol.KID // nodes that may read and do not hold it
 }
 
 // UsableEpoch returns the epoch to seal to now, of those of which holds reports that this node has the identity; ok is false
-// if there is none, and one has to be made. That is the rule by which removal takes effect: every node of it may read in the
-// room, as far as this node knows. Of several, one that leaves nobody out goes before others, then one made under what is known
-// now, then the order of makers (EpochOrder), then the newest.
+// if there is none, and one has to be made. That is the rule by which removal takes effect: an epoch is for exactly the nodes that
+// may read in the room, as far as this node knows, and nobody else can have been given it since. Of several, one made under what is
+// known now goes before others, then the order of makers decides (EpochOrder), then the newest goes first.
 func (rs *Rooms) UsableEpoch(room protocol.Hash, now time.Time, holds func(id protocol.Hash) bool) (u Usable, ok bool) {
 	r := rs.at(room, now)
 	if r == nil || r.head() == nil {
@@ -154,15 +170,28 @@ func (rs *Rooms) UsableEpoch(room protocol.Hash, now time.Time, holds func(id pr
 }
 
 // testOnlyUsable, if set, takes the place of mayUse.
-var testOnlyUsable func(e *protocol.Epoch, charter protocol.Hash, readers map[protocol.KID]bool, now time.Time) bool
+var testOnlyUsable func(e *protocol.Epoch, v *roomVersion, l *roll, now time.Time) bool
 
-// mayUse is the sender's rule.
-func mayUse(e *protocol.Epoch, charter protocol.Hash, readers map[protocol.KID]bool, now time.Time) bool {
+// mayUse is the sender's rule. Besides those whom an epoch names, it may have been given by the charter (mayHave) to who was
+// admitted after it was made, or accepted the founding charter after. Whoever was given it may be out by now: so an epoch is left at
+// the next admission; and one from before anything was decided, while a founder does not read, as soon as something is.
+func mayUse(e *protocol.Epoch, v *roomVersion, l *roll, now time.Time) bool {
 	if testOnlyUsable != nil {
-		return testOnlyUsable(e, charter, readers, now)
+		return testOnlyUsable(e, v, l, now)
 	}
-	return e.Charter == charter && now.Unix() < int64(e.Until) && unixTime(e.Created).Before(now.Add(protocol.MaxClockAhead)) &&
-		!slices.ContainsFunc(e.Nodes, func(k protocol.KID) bool { return !readers[k] })
+	return inTime(e, v, now) && forExactly(e, l) && e.Created >= l.admitted &&
+		(!l.founderOut || e.Cards != v.bare() || e.Cards == l.cards && e.Holds == l.held)
+}
+
+// inTime reports whether the epoch is of the charter that counts, and lasts no longer than that permits.
+func inTime(e *protocol.Epoch, v *roomVersion, now time.Time) bool {
+	return e.Charter == v.id && now.Unix() < int64(e.Until) && unixTime(e.Created).Before(now.Add(protocol.MaxClockAhead)) &&
+		!unixTime(e.Until).After(unixTime(e.Created).Add(time.Duration(v.EpochDays)*24*time.Hour))
+}
+
+// forExactly reports whether the epoch is for all nodes that may read, and no other.
+func forExactly(e *protocol.Epoch, l *roll) bool {
+	return len(e.Nodes) == len(l.nodes) && !slices.ContainsFunc(e.Nodes, func(k protocol.KID) bool { return l.nodes[k].IsZero() })
 }
 
 // EpochOrder returns in which order nodes make an epoch when one is needed, so that not all do at once: those of stewards
@@ -176,8 +205,7 @@ func (rs *Rooms) EpochOrder(room protocol.Hash, now time.Time) []protocol.KID {
 	return slices.Clone(r.roll.order)
 }
 
-// NeedsRekey says why the room needs a new epoch, in words; "" if it does not. Restricting changes make the old ones unusable;
-// new nodes and time make a new one desirable.
+// NeedsRekey says why the room needs a new epoch, in words; "" if it does not.
 func (rs *Rooms) NeedsRekey(room protocol.Hash, now time.Time) string {
 	r := rs.at(room, now)
 	if r == nil || r.head() == nil || len(r.roll.readers) == 0 {
@@ -188,9 +216,7 @@ func (rs *Rooms) NeedsRekey(room protocol.Hash, now time.Time) string {
 	case !ok && len(rs.rooms[room].epochs) == 0:
 		return "the room has no key yet"
 	case !ok:
-		return "every key of the room is over, of another charter, or held by a node that may not read any more"
-	case len(u.Missing) > 0:
-		return fmt.Sprintf("%d nodes that may read do not hold the key", len(u.Missing))
+		return "every key of the room is over, of another charter, or not for exactly those who may read now"
 	case now.Unix()+86400 >= int64(u.Until):
 		return "the key of the room ends within a day"
 	}
@@ -210,6 +236,7 @@ func (rs *Rooms) DraftEpoch(room protocol.Hash, node protocol.KID, recipient str
 	e := &protocol.Epoch{Room: room, Charter: v.id, Team: rs.self(), Node: node, Recipient: recipient, Created: uint64(now.Unix()),
 		Until: uint64(now.Unix()) + v.EpochDays*86400}
 	e.Cards, e.Holds = r.roll.cards, r.roll.held
+	e.Created = max(e.Created, r.roll.admitted) // which a clock ahead of ours may have dated
 	own := false
 	for _, n := range r.roll.readers {
 		if own = own || n == (Reader{rs.self(), node}); len(e.Nodes) == 0 || e.Nodes[len(e.Nodes)-1] != n.Node {
@@ -222,37 +249,83 @@ func (rs *Rooms) DraftEpoch(room protocol.Hash, node protocol.KID, recipient str
 	return e, roomDecision("")
 }
 
-// MayGrant says whether the identity of an epoch may be given to a node now: to those that it names, while they may read; to a
-// member that joined later, as far as the charter opens what was before.
+// MayGrant says whether the identity of an epoch may be given to a node now: to those that it names, while they may read; to the
+// node with which their team replaced one of these; and to a member that came after the epoch was made, as far as the charter opens
+// what was before. Who was a member when it was made, and is not named, is not given it: its maker may know that it is out.
 func (rs *Rooms) MayGrant(room, id protocol.Hash, to protocol.KID, now time.Time) Decision {
 	r := rs.at(room, now)
 	if r == nil || rs.rooms[room].epochs[id] == nil {
 		return roomDecision("epoch-unknown")
 	}
-	e := rs.rooms[room].epochs[id]
 	if r.head() == nil {
 		return roomDecision("room-founding")
 	}
 	team, reads := r.roll.nodes[to]
-	switch {
-	case !reads:
+	if !reads {
 		return roomDecision("grant-node")
-	case e.names(to):
-		return roomDecision("")
+	}
+	return roomDecision(rs.mayHave(r, rs.rooms[room].epochs[id], team, to))
+}
+
+// testOnlyGrant, if set, takes the place of mayHave.
+var testOnlyGrant func(rs *Rooms, r *roomAt, e *epoch, team protocol.TeamID, to protocol.KID) string
+
+// mayHave returns the rule by which a node of the team, which may read now, may not have the epoch; "" if it may.
+func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.KID) (rule string) {
+	if testOnlyGrant != nil {
+		return testOnlyGrant(rs, r, e, team, to)
+	}
+	if e.names(to) {
+		return ""
+	}
+	for k, n := range rs.book.teams[team].listed {
+		if e.names(k) {
+			if n.revoked != nil {
+				return "" // whoever named that one did not know of its successor
+			}
+			return "grant-excluded"
+		}
 	}
 	v := r.head()
-	joined := v.lines[team].tip().joined
-	from := joined // of a node that its team added later: from when the team joined
+	from := v.lines[team].tip().joined
 	switch v.History {
 	case protocol.HistoryAll:
 		from = 0
 	case protocol.HistoryDate:
 		from = min(from, v.HistoryFrom)
 	}
-	if e.Created < from {
-		return roomDecision("grant-history")
+	switch {
+	case e.Created < from:
+		return "grant-history"
+	case !r.madeBefore(e.Epoch, team):
+		return "grant-excluded"
 	}
-	return roomDecision("")
+	return ""
+}
+
+// madeBefore reports whether who made the epoch cannot have known the team as a member: it was made under an earlier charter than
+// the one under which the team came, or before its card was drafted; or, if the team is one of the founders, before anything was
+// decided. What can be told by the order of records is not left to clocks.
+func (r *roomAt) madeBefore(e *protocol.Epoch, t protocol.TeamID) bool {
+	joined := r.head().lines[t].tip().joined
+	made := slices.IndexFunc(r.versions, func(v *roomVersion) bool { return v.id == e.Charter })
+	if made < 0 {
+		return false
+	}
+	for i, v := range slices.Backward(r.versions) {
+		came := uint64(0)
+		if l := v.lines[t]; l != nil {
+			for _, c := range l.valid {
+				if c.admits() && c.Joined == joined && (came == 0 || c.Issued < came) {
+					came = c.Issued
+				}
+			}
+		}
+		if came != 0 {
+			return made < i || made == i && e.Created < came && !r.ahead(came)
+		}
+	}
+	return made == 0 && !r.versions[0].IsSteward(t) && e.Cards == r.versions[0].bare() && e.Holds.IsZero()
 }
 
 // CheckGrant verifies a grant for a node of mine against its epoch. The caller opens it, and checks that the identity is that

@@ -51,6 +51,7 @@ var roomReasons = map[string]string{
 	"from-the-future":    "it is dated ahead of our clock: a term that begins later also ends later",
 	"grant-node":         "the node is none that may read in the room now",
 	"grant-history":      "the charter does not give members what was said before they joined",
+	"grant-excluded":     "the key period is of a time when the team was a member, and is not for it: who made it may know why",
 }
 
 func roomDecision(rule string) Decision {

@@ -19,6 +19,8 @@ type roll struct {
 	readers     []Reader     // ascending by key
 	nodes       map[protocol.KID]protocol.TeamID
 	cards, held protocol.Hash // digests
+	admitted    uint64        // when the newest card was drafted that brought somebody in under the present charter
+	founderOut  bool          // under the first charter: one of its members, and no steward, does not read
 	order       []protocol.KID
 	fit         []Usable // the one to use first
 }
@@ -35,7 +37,11 @@ func (l *roll) ends(at time.Time) {
 }
 
 // begins notes that what is dated ahead of our clock is not believed yet.
-func (l *roll) begins(issued uint64) { l.ends(unixTime(issued).Add(1 - protocol.MaxClockAhead)) }
+func (l *roll) begins(issued uint64) {
+	at := unixTime(issued).Add(-protocol.MaxClockAhead)
+	l.ends(at)
+	l.ends(at.Add(1))
+}
 
 // member returns where a team stands.
 func (l *roll) member(t protocol.TeamID) RoomMember {
@@ -52,6 +58,13 @@ func (rs *Rooms) callRoll(r *roomAt, epochs map[protocol.Hash]*epoch) *roll {
 	l := &roll{book: rs.book.generation, from: r.now, members: r.members(v)}
 	for _, x := range v.lines {
 		l.ends(unixTime(x.tip().until))
+		for _, c := range x.valid {
+			if c.admits() && !r.ahead(c.Issued) {
+				l.admitted = max(l.admitted, c.Issued)
+			} else if c.admits() {
+				l.begins(c.Issued)
+			}
+		}
 	}
 	for _, h := range r.holds {
 		if h.rec.Charter == v.id {
@@ -76,8 +89,14 @@ func (rs *Rooms) callRoll(r *roomAt, epochs map[protocol.Hash]*epoch) *roll {
 	l.cards, l.held = r.digests(v)
 	l.readers = rs.readers(r, l.members)
 	l.nodes = map[protocol.KID]protocol.TeamID{}
+	reads := map[protocol.TeamID]bool{}
 	for _, n := range l.readers {
-		l.nodes[n.Node] = n.Team
+		l.nodes[n.Node], reads[n.Team] = n.Team, true
+	}
+	if v.Version == 1 {
+		l.founderOut = slices.ContainsFunc(v.Members, func(s protocol.Seat) bool {
+			return !v.IsSteward(s.Team) && !reads[s.Team]
+		})
 	}
 	l.order = turns(v, l)
 	l.fit = usable(r, l, epochs)
@@ -138,22 +157,10 @@ func usable(r *roomAt, l *roll, epochs map[protocol.Hash]*epoch) (fit []Usable) 
 	if len(l.readers) == 0 {
 		return nil
 	}
-	v := r.head()
-	may := map[protocol.KID]bool{}
-	for _, n := range l.readers {
-		may[n.Node] = true
-	}
 	for id, e := range epochs {
-		if !mayUse(e.Epoch, v.id, may, r.now) || unixTime(e.Until).After(unixTime(e.Created).Add(time.Duration(v.EpochDays)*24*time.Hour)) {
-			continue
+		if mayUse(e.Epoch, r.head(), l, r.now) {
+			fit = append(fit, Usable{id, e.Epoch})
 		}
-		one := Usable{ID: id, Epoch: e.Epoch}
-		for _, n := range l.readers {
-			if !e.names(n.Node) {
-				one.Missing = append(one.Missing, n.Node)
-			}
-		}
-		fit = append(fit, one)
 	}
 	known := func(u Usable) int {
 		if u.Cards == l.cards && u.Holds == l.held {
@@ -162,8 +169,7 @@ func usable(r *roomAt, l *roll, epochs map[protocol.Hash]*epoch) (fit []Usable) 
 		return 1
 	}
 	slices.SortFunc(fit, func(a, b Usable) int {
-		return cmp.Or(cmp.Compare(len(a.Missing), len(b.Missing)), cmp.Compare(known(a), known(b)),
-			cmp.Compare(slices.Index(l.order, a.Node), slices.Index(l.order, b.Node)), cmp.Compare(b.Created, a.Created), bytes.Compare(a.ID[:], b.ID[:]))
+		return cmp.Or(cmp.Compare(known(a), known(b)), cmp.Compare(slices.Index(l.order, a.Node), slices.Index(l.order, b.Node)), cmp.Compare(b.Created, a.Created), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return fit
 }

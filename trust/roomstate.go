@@ -265,6 +265,17 @@ func (r *roomAt) inEffect(v *roomVersion, h fact[protocol.Hold]) bool {
 		r.now.Unix() < int64(h.rec.Until)
 }
 
+// bare returns the digest of no card and no leave.
+func (v *roomVersion) bare() protocol.Hash { return v.digest("entente/v1/carded", nil) }
+
+func (v *roomVersion) digest(domain string, ids []protocol.Hash) protocol.Hash {
+	parts := [][]byte{v.id[:]}
+	for _, id := range ascending(ids) {
+		parts = append(parts, id[:])
+	}
+	return protocol.Sum(domain, parts...)
+}
+
 // digests returns what an epoch names: hashes over the cards and leaves that count, and over the holds in effect.
 func (r *roomAt) digests(v *roomVersion) (cards, holds protocol.Hash) {
 	var ids, held []protocol.Hash
@@ -283,18 +294,10 @@ func (r *roomAt) digests(v *roomVersion) (cards, holds protocol.Hash) {
 			held = append(held, h.id)
 		}
 	}
-	sum := func(domain string, ids []protocol.Hash) protocol.Hash {
-		slices.SortFunc(ids, func(a, b protocol.Hash) int { return bytes.Compare(a[:], b[:]) })
-		parts := [][]byte{v.id[:]}
-		for _, id := range ids {
-			parts = append(parts, id[:])
-		}
-		return protocol.Sum(domain, parts...)
-	}
 	if len(held) > 0 {
-		holds = sum("entente/v1/held", held)
+		holds = v.digest("entente/v1/held", held)
 	}
-	return sum("entente/v1/carded", ids), holds
+	return v.digest("entente/v1/carded", ids), holds
 }
 
 // proposals returns what waits for votes: charters first, then what concerns members, by team.
