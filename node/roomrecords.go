@@ -161,6 +161,9 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 				err = errors.Join(err, r.Err)
 			case r.Added:
 				news, progress = append(news, r.Envelope), true
+				if len(r.Drop) > 0 {
+					err = errors.Join(err, n.st.DeleteRoomRecords(room, r.Drop...))
+				}
 			}
 		}
 		es = later

@@ -253,23 +253,36 @@ func (n *roomRecord) merge(old *roomRecord) {
 	n.env = all
 }
 
-// full reports whether there is no room for the record of a team.
-func (rm *room) full(n *roomRecord, self protocol.TeamID) bool {
-	if len(rm.records) >= MaxRoomRecords {
-		return true
-	}
-	if _, mine := n.signers[self]; mine {
+// full reports whether there is no place for a record. My own team's has one, and so has what stewards signed together.
+func (rs *Rooms) full(rm *room, n *roomRecord) bool {
+	if _, mine := n.signers[rs.self()]; mine || rs.loading {
 		return false
 	}
-	share := 0
+	stewards := rm.voters
+	one := func(r *roomRecord) (t protocol.TeamID, alone bool) {
+		for t = range r.signers {
+		}
+		return t, len(r.signers) == 1
+	}
+	who, alone := one(n)
+	share, words := 0, 0
 	for _, o := range rm.records {
-		if len(o.signers) == 1 {
-			for t := range n.signers {
-				if _, same := o.signers[t]; same {
-					share++
-				}
-			}
+		t, lone := one(o)
+		if !lone {
+			continue
+		}
+		if t == who {
+			share++
+		}
+		if !stewards[t] {
+			words++
 		}
 	}
-	return share >= maxRoomShare
+	switch {
+	case alone && stewards[who]:
+		return share >= maxStewardShare
+	case alone:
+		return share >= maxMemberShare || words >= maxMemberWords
+	}
+	return len(rm.records) >= MaxRoomRecords-maxEpochs
 }

@@ -13,9 +13,15 @@ import (
 
 // Limits of Rooms.
 const (
-	MaxRooms       = 256  // rooms; beyond, none is taken in
-	MaxRoomRecords = 8192 // records of one room
-	maxRoomShare   = 1024 // of which one team may have signed so many; my own has no limit but the first
+	MaxRooms       = 256   // rooms; beyond, none is taken in
+	MaxRoomRecords = 16384 // records of one room, epochs among them
+
+	// Of these, so that nobody who floods a room keeps its stewards from deciding:
+	maxStewardShare = 512  // signed by one steward alone
+	maxMemberShare  = 128  // signed by one other team alone
+	maxMemberWords  = 4096 // signed by others than stewards, of all of them
+	maxEpochShare   = 256  // epochs of one team, the newest
+	maxEpochs       = 4096 // of all teams
 )
 
 // ErrNoRoom is wrapped where no room has the id, prefix or name.
@@ -27,8 +33,9 @@ var ErrNoRoom = errors.New("no such room")
 // Everything that it says of a room follows from the set of records, those of the teams in the Book, and now; not from their
 // order.
 type Rooms struct {
-	book  *Book
-	rooms map[protocol.Hash]*room
+	book    *Book
+	rooms   map[protocol.Hash]*room
+	loading bool // what is taken in was taken in before
 }
 
 // A room is what is kept of one.
@@ -37,9 +44,10 @@ type room struct {
 	records map[protocol.Hash]*roomRecord
 	epochs  map[protocol.Hash]*epoch
 	heard   map[protocol.TeamID]time.Time
-	passed  map[protocol.Hash]bool // ids of those of records that are Refounds, by which other rooms are judged
-	drawn   *drawn                 // nil: there are other records since
-	roll    *roll                  // nil: likewise, or other epochs
+	passed  map[protocol.Hash]bool   // ids of those of records that are Refounds, by which other rooms are judged
+	voters  map[protocol.TeamID]bool // stewards of the charters that count, as of the last look
+	drawn   *drawn                   // nil: there are other records since
+	roll    *roll                    // nil: likewise, or other epochs
 }
 
 func newRoom(id protocol.Hash) *room {
@@ -52,6 +60,21 @@ type drawn struct {
 	logs  uint64 // Book.logs
 	facts *roomFacts
 	chain *roomChain
+}
+
+// noteVoters notes who votes, or voted, under a charter that counts.
+func (rm *room) noteVoters() {
+	rm.voters = map[protocol.TeamID]bool{}
+	if c := rm.records[rm.id]; c != nil {
+		for _, t := range c.rec.(*protocol.Charter).Stewards {
+			rm.voters[t] = true
+		}
+	}
+	for _, v := range rm.drawn.chain.versions {
+		for _, t := range v.Stewards {
+			rm.voters[t] = true
+		}
+	}
 }
 
 // changed notes that there is another record of the room, or one less: what followed from them follows no more.
@@ -95,6 +118,7 @@ type RoomResult struct {
 	ID       protocol.Hash      // of the record
 	Room     protocol.Hash      // which it is of
 	Envelope *protocol.Envelope // what to keep under ID: the record with all signatures that may count
+	Drop     []protocol.Hash    // records that are kept no more
 	Err      error
 }
 
@@ -112,7 +136,7 @@ func IsRoomRecord(t protocol.Type) bool {
 func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 	r := RoomResult{ID: e.ID(), Envelope: e}
 	if e.Type == protocol.TypeEpoch {
-		r.Room, r.Added, r.Err = rs.addEpoch(e)
+		r.Room, r.Added, r.Drop, r.Err = rs.addEpoch(e)
 		return r
 	}
 	rec, err := readRoomRecord(e)
@@ -155,7 +179,7 @@ func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 		return r
 	case old != nil:
 		n.merge(old)
-	case rm.full(n, rs.self()):
+	case rs.full(rm, n):
 		r.Err = fmt.Errorf("%w: room %s has too many records", ErrFull, r.Room.Short())
 		return r
 	}
@@ -168,6 +192,8 @@ func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 // LoadRooms takes in the records that this node's own store kept, or that came together, in any order, after the Book has
 // those of the teams. It returns an error for each record that was refused.
 func (rs *Rooms) LoadRooms(es []*protocol.Envelope, now time.Time) (errs []error) {
+	rs.loading = true
+	defer func() { rs.loading = false }()
 	todo := slices.Clone(es)
 	for progress := true; progress && len(todo) > 0; {
 		progress, errs = false, nil
@@ -306,6 +332,7 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 	if d := rm.drawn; d == nil || d.logs != rs.book.logs {
 		f := rs.facts(rm)
 		rm.drawn, rm.roll = &drawn{rs.book.logs, f, f.chain()}, nil
+		rm.noteVoters()
 	}
 	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
 	if r.head() != nil && !rm.roll.current(rs.book.generation, now) {
