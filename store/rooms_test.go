@@ -375,6 +375,31 @@ func TestForgetRoomRest(t *testing.T) {
 	}
 }
 
+// The machine stops after the key of a room was given up and before anything was forgotten.
+func TestForgetNotBegun(t *testing.T) {
+	dir := t.TempDir()
+	keys := newTestKeys("test")
+	s := openWith(t, dir, keys)
+	f := fillRoom(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keys.drop(roomTag(f.room))
+	for range 2 {
+		s = openWith(t, dir, keys)
+		if left := keyLeft(t, s, roomTag(f.room), f.b.feed); len(left) != 0 {
+			t.Errorf("left: %v", left)
+		}
+		if got := s.Stats(); got.Messages != 0 || got.Bytes != 0 {
+			t.Errorf("got %+v, want nothing", got)
+		}
+		mustClean(t, s, f.b.lookup)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Damaged records are left out, and mended when somebody hands them over again.
 func TestDamagedRoom(t *testing.T) {
 	dir := t.TempDir()

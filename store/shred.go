@@ -15,7 +15,7 @@ const sweepStep = 1000
 // Forget removes what is left of a channel after its key was given up: all that can no longer be read. Extents stay, so that
 // nothing of it is fetched again, and with nothing left it does nothing. A message of this node that is in other channels, too,
 // stays there only if PruneTag moved it before the key went. Forget works in steps; what a crash interrupts goes on when the
-// store is opened.
+// store is opened, and so does what was not begun.
 func (s *Store) Forget(tag protocol.Hash) error {
 	if tag.IsZero() || tag == communityTag {
 		return errors.New("forgetting a channel: the community's stays")
@@ -59,9 +59,22 @@ func (s *Store) leftOf(tag protocol.Hash) (bool, error) {
 	return left, err
 }
 
-// resumeForget goes on with what a crash interrupted.
+// resumeForget goes on with what a crash interrupted, also if it came between the loss of a key and the call of Forget.
 func (s *Store) resumeForget() error {
 	var tags []protocol.Hash
+	for _, tag := range s.tags() {
+		if err := s.view(func(t *tx) error {
+			if !t.has(key(kAudience, short(tag))) || t.has(key(kForget, short(tag))) {
+				return nil
+			}
+			if _, err := s.cipher(tag); err != nil {
+				tags = append(tags, tag)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	err := s.view(func(t *tx) error {
 		return t.scan([]byte{kForget}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
 			if b, err := t.open(item, s.local); err == nil && len(b) == 32 {
