@@ -88,7 +88,7 @@ func (n *Node) Send(ctx context.Context, d Draft, body io.Reader) (*Sent, error)
 		}
 	}
 	st := &protocol.Statement{Kind: kind, Label: label, Urgent: d.Urgent, Supersedes: d.Supersedes, Refs: d.Refs, Sources: d.Sources}
-	if to.kind == protocol.InRoom && !d.DryRun {
+	if to.kind == protocol.InRoom { // for a preview too: what is refused then is not sent a moment later
 		n.catchUpInRoom(ctx, to.room.ID, label)
 	}
 	sent, persons, err := n.address(st, to, d.As, d.Expect, sources, !d.DryRun)
