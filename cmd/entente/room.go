@@ -481,22 +481,12 @@ team accepts its charter, which you see before, and leaves the old room behind. 
 				return err
 			}
 			return p.signed(ctx, args[0], s, func(w *roomSigning, r *control.Room) (*control.Room, error) {
-				next, err := w.c.Room(ctx, args[1])
-				if err != nil {
+				var err error
+				if w.next, err = w.c.Room(ctx, args[1]); err != nil {
 					return nil, err
 				}
-				w.know(next)
-				c, err := charterIn(next, next.ID)
-				if err != nil && next.Charter != nil {
-					c, err = charterIn(next, *next.Charter)
-				}
-				if err != nil {
-					return nil, err
-				}
-				if !p.json {
-					p.sayf("%s\n", charterText(*next.Charter, c, w.namer(ctx)))
-				}
-				return w.act(ctx, r, control.RoomAct{Kind: "refound", Next: next.ID})
+				w.know(w.next)
+				return w.act(ctx, r, control.RoomAct{Kind: "refound", Next: w.next.ID})
 			})
 		}
 	},

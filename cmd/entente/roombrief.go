@@ -71,8 +71,15 @@ func briefing(r *control.Room) []string {
 			out = append(out, "waits for votes: "+proposalText(p))
 		}
 	}
+	return append(out, warnings(r)...)
+}
+
+// warnings are those that are not said better by what waits.
+func warnings(r *control.Room) (out []string) {
 	for _, w := range r.Warnings {
-		out = append(out, "warning: "+plainLine(w))
+		if !strings.HasSuffix(w, "wait for our vote") {
+			out = append(out, "warning: "+plainLine(w))
+		}
 	}
 	return out
 }
@@ -207,7 +214,7 @@ func cardEffect(r *control.Room, e *protocol.Envelope, c *protocol.MemberCard, n
 			status = m.Status
 		}
 	}
-	votes := fmt.Sprintf("%d votes are needed", r.Quorum)
+	votes := "the stewards' votes decide; yours is the first"
 	if i := slices.IndexFunc(r.Proposals, func(p control.RoomProposal) bool { return p.ID == e.ID() }); i >= 0 {
 		p := r.Proposals[i]
 		votes = fmt.Sprintf("%d votes are needed, %d are there", p.Needed, p.Votes)
@@ -304,17 +311,10 @@ func cautions(r *control.Room) []string {
 	for _, u := range r.Unreached {
 		out = append(out, fmt.Sprintf("%s will not be able to read it, for now: %s", plainLine(u.Name), plainLine(u.Why)))
 	}
-	mine := 0
 	for _, q := range r.Proposals {
 		if q.Mine {
-			mine++
 			out = append(out, "waits for your vote: "+proposalText(q))
 		}
 	}
-	for _, w := range r.Warnings {
-		if mine == 0 || !strings.Contains(w, "wait for our vote") {
-			out = append(out, "warning: "+plainLine(w))
-		}
-	}
-	return out
+	return append(out, warnings(r)...)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -95,10 +97,8 @@ func roomNews(r control.Room) string {
 	if r.State != "open" && r.Why != "" {
 		out = append(out, shorten(plainLine(r.Why), 120))
 	}
-	for _, w := range r.Warnings {
-		if !strings.Contains(w, "wait for our vote") {
-			out = append(out, shorten(plainLine(w), 120))
-		}
+	for _, w := range warnings(&r) {
+		out = append(out, shorten(w, 120))
 	}
 	return strings.Join(out, "; ")
 }
@@ -189,8 +189,8 @@ func printRoom(p *program, r *control.Room) {
 	for _, l := range news(r) {
 		o.linef("news       %s", l)
 	}
-	for _, w := range r.Warnings {
-		o.linef("warning    %s", plainLine(w))
+	for _, w := range warnings(r) {
+		o.linef("%s", strings.Replace(w, "warning: ", "warning    ", 1))
 	}
 	if r.Silent != "" {
 		o.linef("silent     this node does not speak in it: %s", plainLine(r.Silent))
@@ -208,6 +208,9 @@ func printRoom(p *program, r *control.Room) {
 			}
 			if len(q.Voted) > 0 {
 				o.linef("           voted: %s", teamList(q.Voted))
+			}
+			if len(q.Adopted) > 0 {
+				o.linef("           adopted: %s", teamList(q.Adopted))
 			}
 			if q.Why != "" && !q.Mine {
 				o.linef("           your team: %s", plainLine(q.Why))
@@ -250,6 +253,9 @@ func printRoomTerms(p *program, r *control.Room) {
 			o.linef("           %s: %s", strings.ToLower(t.title[:1])+t.title[1:], t.short)
 		}
 	}
+	if r.Own != "member" {
+		return
+	}
 	key := "made with the next message"
 	if r.Epoch != nil {
 		key = r.Epoch.Short() + ", until " + stampPtr(r.EpochEnds)
@@ -257,10 +263,25 @@ func printRoomTerms(p *program, r *control.Room) {
 	o.linef("key        %s", key)
 }
 
+// inOrder lists who is in before who is out, stewards first.
+func inOrder(ms []control.RoomMember) []control.RoomMember {
+	rank := func(m control.RoomMember) int {
+		if i := slices.Index([]string{"member", "held", "suspended", "lapsed", "proposed", "left", "removed"}, m.Status); i > 0 || !m.Steward {
+			return i
+		}
+		return -1
+	}
+	out := slices.Clone(ms)
+	slices.SortFunc(out, func(a, b control.RoomMember) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return out
+}
+
 func printMembers(p *program, r *control.Room) {
 	var t table
 	t.add("TEAM", "STATUS", "STEWARD", "SINCE", "UNTIL", "")
-	for _, m := range r.Members {
+	for _, m := range inOrder(r.Members) {
 		steward := ""
 		if m.Steward {
 			steward = "steward"

@@ -20,6 +20,7 @@ type roomSigning struct {
 	cer   *ceremony
 	key   *protocol.PrivateKey
 	names map[protocol.TeamID]string
+	next  *control.Room // of refound: the new room
 }
 
 func (p *program) roomSigning(ctx context.Context, c *control.Client, s *signFlags) (*roomSigning, error) {
@@ -134,7 +135,7 @@ func (w *roomSigning) show(ctx context.Context, r *control.Room, e *protocol.Env
 	for _, l := range briefing(r) {
 		w.p.sayf("entente: %s", l)
 	}
-	doc, err := documentOf(r, e, rec, name)
+	doc, err := w.document(r, e, rec, name)
 	if err != nil {
 		return "", err
 	}
@@ -147,9 +148,9 @@ func (w *roomSigning) show(ctx context.Context, r *control.Room, e *protocol.Env
 	return question, nil
 }
 
-// documentOf returns the text of what a signature is about: a charter whole where it binds for the first time, else what it
+// document returns the text of what a signature is about: a charter whole where it binds for the first time, else what it
 // changes.
-func documentOf(r *control.Room, e *protocol.Envelope, rec protocol.Record, name namer) (string, error) {
+func (w *roomSigning) document(r *control.Room, e *protocol.Envelope, rec protocol.Record, name namer) (string, error) {
 	switch d := rec.(type) {
 	case *protocol.Charter:
 		if d.Version == 1 {
@@ -162,6 +163,15 @@ func documentOf(r *control.Room, e *protocol.Envelope, rec protocol.Record, name
 			return "", err
 		}
 		return charterText(d.Charter, c, name), nil
+	case *protocol.Refound:
+		if w.next == nil || w.next.ID != d.New || w.next.Charter == nil {
+			return "", fmt.Errorf("the charter of the new room %s is not here", d.New.Short())
+		}
+		c, err := charterIn(w.next, *w.next.Charter)
+		if err != nil {
+			return "", err
+		}
+		return charterText(*w.next.Charter, c, name), nil
 	case *protocol.Approve:
 		return proposedText(r, d.Charter, name)
 	case *protocol.Adopt:

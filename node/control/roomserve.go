@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -194,7 +195,7 @@ func (ns roomNames) all() []TeamRef {
 func (s *Server) room(v node.RoomView) Room {
 	ns := roomNames(v.Names)
 	out := Room{
-		ID: v.ID, Name: v.Name, State: v.State.String(), Why: v.Why, Charter: present(v.CharterID), Version: v.Version, Epoch: present(v.Epoch),
+		ID: v.ID, Name: v.Name, State: stateOf(v.State), Why: v.Why, Charter: present(v.CharterID), Version: v.Version, Epoch: present(v.Epoch),
 		EpochEnds: whenPtr(v.EpochEnds), Members: []RoomMember{}, Proposals: []RoomProposal{}, Own: v.Mine.String(), Steward: v.Steward,
 		Quorum: v.Quorum, Warnings: v.Warnings, Readers: []RoomReader{}, Joined: ns.refs(v.Joined), Gone: ns.refs(v.Gone),
 		Looked: whenPtr(v.Looked), Silent: v.Silent, Rivals: v.Rivals, Next: v.Next, Forgets: whenPtr(v.Forgets), Teams: ns.all(),
@@ -215,7 +216,10 @@ func (s *Server) room(v node.RoomView) Room {
 		out.Proposals = append(out.Proposals, proposal(ns, p))
 	}
 	for _, d := range v.Waiting {
-		out.Waiting = append(out.Waiting, waiting(&out, d))
+		// Who is out could accept again, should somebody want it back: nobody waits for that.
+		if d.Kind != "accept" || v.Mine != trust.StandingLeft && v.Mine != trust.StandingRemoved {
+			out.Waiting = append(out.Waiting, waiting(&out, d))
+		}
 	}
 	for _, c := range v.Cheats {
 		out.Cheats = append(out.Cheats, RoomCheat{Team: ns.ref(c.Team), A: c.A, B: c.B})
@@ -230,6 +234,14 @@ func (s *Server) room(v node.RoomView) Room {
 		}
 	}
 	return out
+}
+
+// stateOf names the state of a room. Of one of which the charter has not arrived yet, all that is known is that it is to be.
+func stateOf(s trust.RoomState) string {
+	if s == trust.NoRoom {
+		s = trust.RoomFounding
+	}
+	return s.String()
 }
 
 // payload encodes a record that was decoded before, and so encodes again.
@@ -297,7 +309,9 @@ func (r *Room) attention() (out []Finding) {
 		}
 	}
 	for _, w := range r.Warnings {
-		out = append(out, Finding{Level: string(node.Warn), Text: "room " + r.Name + ": " + w, Next: show})
+		if len(r.Waiting) == 0 || !strings.HasSuffix(w, waitWarning) {
+			out = append(out, Finding{Level: string(node.Warn), Text: "room " + r.Name + ": " + w, Next: show})
+		}
 	}
 	for _, u := range r.Unreached {
 		out = append(out, Finding{Level: string(node.Warn), Text: fmt.Sprintf("room %s: %s reads nothing now: %s", r.Name, u.Name, u.Why), Next: show})
@@ -306,10 +320,20 @@ func (r *Room) attention() (out []Finding) {
 		out = append(out, Finding{Level: string(node.Warn), Text: fmt.Sprintf("room %s: this node does not speak in it: %s", r.Name, r.Silent), Next: show})
 	}
 	if n := len(r.Waiting); n > 0 {
-		out = append(out, Finding{Level: string(node.Warn), Text: fmt.Sprintf("room %s: %d things wait for an officer of this team", r.Name, n),
+		out = append(out, Finding{Level: string(node.Warn), Text: fmt.Sprintf("room %s: %s for an officer of this team", r.Name, things(n)),
 			Next: "entente room waiting"})
 	}
 	return out
+}
+
+// waitWarning ends the warning that counts votes to be given, which Waiting names one by one.
+const waitWarning = "wait for our vote"
+
+func things(n int) string {
+	if n == 1 {
+		return "1 thing waits"
+	}
+	return fmt.Sprintf("%d things wait", n)
 }
 
 // roomSummaries are the rooms as a status gives them.
