@@ -225,7 +225,7 @@ func (n *Node) takeHeads(env *protocol.Envelope) (h *protocol.Heads, news bool, 
 	if err != nil && !errors.Is(err, store.ErrNotFound) || err == nil && last.N >= h.N {
 		return h, false, err
 	}
-	if !n.said.take(h.Node.String(), n.now()) {
+	if !n.said.take(h.Node.String()+h.For.Short(), n.now()) {
 		return nil, false, errNotOurs
 	}
 	if err := n.st.PutHeads(env, h); err != nil {

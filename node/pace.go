@@ -27,6 +27,13 @@ const (
 	closedRefill = 5 * time.Minute
 )
 
+// How often one node is granted the same epoch. Each costs a signature and a record in the disclosure log; once is enough but for a
+// node that lost its keys.
+const (
+	grantBurst  = 4
+	grantRefill = time.Hour
+)
+
 // A pace allows each of many so many things at once, and one more after each refill.
 type pace struct {
 	burst  float64

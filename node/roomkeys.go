@@ -190,7 +190,7 @@ func (n *Node) grants(team protocol.TeamID, to trust.NodeSealTo, room protocol.H
 	var allowed []protocol.Hash
 	n.withRooms(func(rs *trust.Rooms) {
 		for _, id := range epochs {
-			if n.ring.HasEpoch(id) && rs.MayGrant(room, id, to.Node, now).Allowed {
+			if n.ring.HasEpoch(id) && rs.MayGrant(room, id, to.Node, now).Allowed && n.granted.take(to.Node.String()+id.String(), now) {
 				allowed = append(allowed, id)
 			}
 		}
