@@ -54,9 +54,7 @@ func (x *exchange) told(first *page) error {
 func (x *exchange) compared(first *page) error {
 	theirs := map[protocol.Hash]protocol.Hash{}
 	if _, err := x.read(hasDigest, first, func(p *part) error {
-		if theirs[p.Room] = p.Digest; len(theirs) > MaxRooms {
-			return fmt.Errorf("%w: over %d rooms", protocol.ErrMalformed, MaxRooms)
-		}
+		theirs[p.Room] = p.Digest
 		return nil
 	}); err != nil {
 		return err

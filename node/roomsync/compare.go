@@ -149,8 +149,8 @@ func (x *exchange) hear() (reply []part, told []protocol.Hash, err error) {
 	var last protocol.Hash
 	rest, err := x.read(hasSame|hasOffers, nil, func(p *part) error {
 		_, shared := x.mine[p.Room]
-		if heard[p.Room] || len(heard) >= 2*MaxRooms || p.Same && (!shared || len(p.Offers) > 0) {
-			return fmt.Errorf("%w: a room named twice, one room too many, or the same that never was named", protocol.ErrMalformed)
+		if heard[p.Room] || p.Same && (!shared || len(p.Offers) > 0) {
+			return fmt.Errorf("%w: a room named twice, or the same that never was named", protocol.ErrMalformed)
 		}
 		heard[p.Room], last = true, p.Room
 		if p.Same {

@@ -60,9 +60,10 @@ type Backend interface {
 	// Held returns the Sums of all that this node has of a room, whoever may be given it, in any order.
 	Held(room protocol.Hash) []protocol.Hash
 	// Take verifies and durably keeps what p gave of a room, of which this node may know nothing yet. The first charter, if p
-	// gives it, comes first of all; other records come in any order. raws are Take's to keep. An error that wraps ErrRefused makes p an
-	// offender; any other says that this node could not do its work. To a p that is in no room with this node, whether the
-	// room is known must make no difference.
+	// gives it, comes first of all; other records come in any order. raws are Take's to keep. An error ends the conversation.
+	// One that wraps ErrRefused makes p an offender. Any other says that this node could not do its work, or cannot judge
+	// yet: the same will be asked for again. To a p that shares no room with this node it must make no difference whether the
+	// room is known.
 	Take(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error
 	// Wants returns the epochs whose identity this node may have and lacks, and p may hold; the first MaxGrants count.
 	Wants(p peer.ID, room protocol.Hash) []protocol.Hash

@@ -297,6 +297,29 @@ func TestRestrictedView(t *testing.T) {
 	})
 }
 
+// Who is asked into a room knows nothing of it and is given all, the first charter first.
+func TestNewcomer(t *testing.T) {
+	posts(t, 2, Options{}, func(t *testing.T, w *world.World, ps []*post) {
+		a, b := ps[0], ps[1]
+		a.put(theRoom, papers("a", 300, 2000)...)
+		delete(b.rooms, theRoom)
+		delete(b.members, theRoom)
+		meet(w, ps, [2]int{0, 1})
+		settle(10 * time.Second)
+		if !same(a.shelf, b.shelf, theRoom) || len(b.shelf.log) != 301 {
+			t.Fatalf("%d records, %d given: want 301", len(b.rooms[theRoom]), len(b.shelf.log))
+		}
+		if b.shelf.firsts[theRoom] != theRoom {
+			t.Error("another record came before the first charter")
+		}
+		if a.compared[b.ID()] > 0 || b.compared[a.ID()] > 0 {
+			t.Error("one who is not in the room counts as compared")
+		}
+		a.innocent(t)
+		b.innocent(t)
+	})
+}
+
 // A conversation that breaks leaves what came, and the next goes on from there.
 func TestBreaksInTheMiddle(t *testing.T) {
 	posts(t, 2, Options{}, func(t *testing.T, w *world.World, ps []*post) {

@@ -116,7 +116,7 @@ func TestBrokenProtocol(t *testing.T) {
 	hello := page{Kind: kindCompare, Parts: []part{{Room: theRoom, Digest: hash("x")}}}
 	asks := page{Parts: []part{{Room: theRoom, Asks: mk}}}
 	var many []part
-	for i := range MaxRooms + 1 {
+	for i := range 2*MaxRooms + 1 {
 		room := hash(i)
 		many = append(many, part{Room: room, Digest: room})
 	}
@@ -134,7 +134,7 @@ func TestBrokenProtocol(t *testing.T) {
 		"unknown field":      {[]byte{3, 0xa1, 0x18, 0x63, 0x01}, "malformed"},
 		"no kind":            {frames(t, page{}), "for nothing"},
 		"kind twice":         {frames(t, hello, hello), "second beginning"},
-		"too many rooms":     {frames(t, page{Kind: kindCompare, Parts: many}), "rooms"},
+		"too many rooms":     {frames(t, page{Kind: kindCompare, Parts: many}), "rooms in one turn"},
 		"out of turn":        {frames(t, hello, page{Parts: []part{{Room: theRoom, Records: [][]byte{{1}}}}}), "out of turn"},
 		"asks for itself":    {frames(t, page{Kind: kindTell, Parts: []part{{Room: theRoom, Asks: mk}}}), "out of turn"},
 		"descends by page":   {frames(t, more(page{Kind: kindCompare, Parts: many[5:6]}), page{Parts: many[:1]}), "ascending"},

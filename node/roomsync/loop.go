@@ -18,7 +18,7 @@ import (
 
 const (
 	maxTalking   = 128 // conversations that this node opened
-	maxAnswering = 256 // streams of all peers that are answered or wait for it
+	maxAnswering = 128 // streams of all peers that are answered or wait for it
 )
 
 // A change is news of a room for which others are compared with.

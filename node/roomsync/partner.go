@@ -25,7 +25,7 @@ const (
 
 	// A peer is given only so many bytes of what it asks for over time, so that one that never has enough costs little.
 	purseEach = 128 << 10 // bytes in a second
-	purseSize = 2 * maxGiven
+	purseSize = maxGiven
 )
 
 // A partner is a connected peer, and when to speak with it. It decides without a clock. Fields without a word are guarded by

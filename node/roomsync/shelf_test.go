@@ -64,7 +64,8 @@ type shelf struct {
 	taken    int             // bytes
 	log      []string        // of what was taken, in order
 	offences []string
-	forgets  bool // keeps nothing of what it takes
+	firsts   map[protocol.Hash]protocol.Hash // which record of a room was taken first
+	forgets  bool                            // keeps nothing of what it takes
 	take     func(ctx context.Context, p peer.ID) error
 	engine   *Engine
 }
@@ -72,7 +73,7 @@ type shelf struct {
 func newShelf() *shelf {
 	return &shelf{rooms: map[protocol.Hash]shelfRoom{}, members: map[protocol.Hash]map[peer.ID]bool{}, barred: map[peer.ID]bool{},
 		hides: map[peer.ID]map[protocol.Hash]bool{}, held: map[protocol.Hash]bool{}, wanted: map[protocol.Hash]protocol.Hash{},
-		compared: map[peer.ID]int{}, asked: map[peer.ID]int{}}
+		firsts: map[protocol.Hash]protocol.Hash{}, compared: map[peer.ID]int{}, asked: map[peer.ID]int{}}
 }
 
 func (s *shelf) Admits(p peer.ID) bool {
@@ -141,6 +142,9 @@ func (s *shelf) Take(ctx context.Context, p peer.ID, room protocol.Hash, raws []
 		if err != nil {
 			s.mu.Unlock()
 			return err
+		}
+		if _, ok := s.firsts[room]; !ok {
+			s.firsts[room] = pa.id
 		}
 		s.taken += len(raw)
 		s.log = append(s.log, "record")

@@ -92,7 +92,7 @@ func (t *talk) first() (*page, error) {
 // io.EOF.
 func (t *talk) read(fields field, at *page, each func(*part) error) (rest bool, err error) {
 	var last protocol.Hash
-	size, more := 0, time.Duration(t.given/digest)*time.Second
+	rooms, size, more := 0, 0, time.Duration(t.given/digest)*time.Second
 	for n := 0; ; n++ {
 		p := at
 		if at = nil; p == nil {
@@ -113,10 +113,15 @@ func (t *talk) read(fields field, at *page, each func(*part) error) (rest bool, 
 			if part.has()&^fields != 0 {
 				return false, fmt.Errorf("%w: a part that is out of turn", protocol.ErrMalformed)
 			}
-			if descends(last, part.Room) {
+			switch {
+			case descends(last, part.Room):
 				return false, errOrder
+			case part.Room != last:
+				rooms++
 			}
-			last = part.Room
+			if last = part.Room; rooms > 2*MaxRooms { // those of both
+				return false, fmt.Errorf("%w: over %d rooms in one turn", protocol.ErrMalformed, 2*MaxRooms)
+			}
 			if err := each(part); err != nil {
 				return false, err
 			}

@@ -9,7 +9,7 @@ import (
 
 // Limits of the wire form.
 const (
-	MaxRooms   = 256   // rooms in one conversation
+	MaxRooms   = 256   // rooms that one side names in a conversation
 	MaxRecords = 16384 // records of one room
 	MaxGrants  = 256   // grants in one conversation
 	MarkSize   = 16    // bytes of a mark
