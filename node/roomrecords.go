@@ -139,8 +139,14 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 	_, known := t.ledger.Room(room, now)
 	if !known {
 		if !from.IsZero() {
-			if err := t.ledger.CheckInvitation(room, es, n.gaveUp(room)); err != nil {
+			gaveUp := n.gaveUp(room)
+			if err := t.ledger.CheckInvitation(room, es, gaveUp); err != nil {
 				return nil, err
+			}
+			if !gaveUp.IsZero() { // its key was destroyed then
+				if err := n.ring.RenewAudience(protocol.RoomChannel(room).Tag()); err != nil {
+					return nil, fmt.Errorf("%w: %w", errKeeping, err)
+				}
 			}
 			if t.invitations(from, now) >= maxInvitations {
 				return nil, fmt.Errorf("%w: too many invitations wait for an answer", trust.ErrUninvited)
