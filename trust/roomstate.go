@@ -136,15 +136,15 @@ func (r *roomAt) accused(v *roomVersion) string {
 	return r.names(ts)
 }
 
-// liveStewards counts the stewards that can be counted on for a vote, and returns the others. Who left does not come back for
-// one; who is held or is to be removed does.
+// liveStewards counts the stewards that can be counted on for a vote, and returns the others. Who left or was removed is given no
+// records to vote on; who is held or suspended is.
 func (r *roomAt) liveStewards(i *RoomInfo, v *roomVersion) (live int, silent []protocol.TeamID) {
 	for _, s := range v.Stewards {
 		last := unixTime(v.Issued)
 		if h := r.heard[s]; h.After(last) {
 			last = h
 		}
-		if i.Standing(s) == StandingLeft || s != r.self && r.now.Sub(last) > StewardSilence {
+		if out := i.Standing(s); out == StandingLeft || out == StandingRemoved || s != r.self && r.now.Sub(last) > StewardSilence {
 			silent = append(silent, s)
 		} else {
 			live++
