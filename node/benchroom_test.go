@@ -372,7 +372,6 @@ func removalCost(b *testing.B, count int) (c removed) {
 	if !ok {
 		b.Fatal("the room has no key")
 	}
-	pprof.StopCPUProfile()
 	c.grants = cost(b, func() error {
 		for _, m := range members {
 			raws, err := rb.Grants(m.peerID(), room, u.ID)
@@ -386,6 +385,7 @@ func removalCost(b *testing.B, count int) (c removed) {
 		}
 		return nil
 	})
+	pprof.StopCPUProfile()
 	identity, _, err := seal.NewEpochKey()
 	if err != nil {
 		b.Fatal(err)
