@@ -23,7 +23,7 @@ func charterTerms(c *protocol.Charter) []termLine {
 	q := protocol.Quorum(len(c.Stewards))
 	ts := []termLine{
 		{"Name", plainLine(c.Name), plainLine(c.Name)},
-		{"Purpose", orNone(plainLine(c.Purpose)), orNone(plainText(c.Purpose))},
+		{"Purpose", orNone(plainLine(c.Purpose)), indented(orNone(plainText(c.Purpose)))},
 		{"What may be said", "up to TLP:" + c.Ceiling.String(), fmt.Sprintf("Messages up to TLP:%s (Traffic Light Protocol 2.0 of FIRST). TLP:RED goes to "+
 			"persons, and never to a room.", c.Ceiling)},
 		{"Admission", fmt.Sprintf("%s, %s for objections", plural(int(c.Sponsors), "sponsor", "sponsors"), plural(int(c.ObjectionDays), "day", "days")),
@@ -57,6 +57,9 @@ func charterTerms(c *protocol.Charter) []termLine {
 	}
 	return ts
 }
+
+// indented keeps the lines of others from standing where this program's begin.
+func indented(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }
 
 func orNone(s string) string {
 	if s == "" {
