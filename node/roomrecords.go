@@ -60,14 +60,22 @@ func (n *Node) loadRooms() error {
 	n.rooms = roomTable{ledger: trust.NewRooms(n.book), sets: map[protocol.Hash]*roomSet{}, met: map[protocol.Hash]map[protocol.TeamID]time.Time{},
 		kept: map[protocol.Hash]time.Time{}, due: map[protocol.Hash]time.Time{}, work: make(chan struct{}, 1)}
 	var es []*protocol.Envelope
-	if err := n.st.RoomRecords(func(_ protocol.Hash, e *protocol.Envelope) error {
-		es = append(es, e)
+	type first struct {
+		room, id protocol.Hash
+		at       time.Time
+	}
+	var seen []first
+	if err := n.st.RoomRecords(func(room protocol.Hash, at time.Time, e *protocol.Envelope) error {
+		es, seen = append(es, e), append(seen, first{room, e.ID(), at})
 		return nil
 	}); err != nil {
 		return err
 	}
 	for _, err := range n.rooms.ledger.LoadRooms(es, n.now()) {
 		n.log.Warn("a stored record of a room no longer counts", "err", err)
+	}
+	for _, f := range seen {
+		n.rooms.ledger.Saw(f.room, f.id, f.at)
 	}
 	for _, i := range n.rooms.ledger.List(n.now()) {
 		b, err := n.st.RoomNote(i.ID, metNote)

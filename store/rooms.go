@@ -1,8 +1,10 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -20,8 +22,8 @@ func roomNoteKey(tag protocol.Hash, name string) []byte {
 	return key(kRoomNote, short(tag), protocol.Sum("entente/v1/note", []byte(name)))
 }
 
-// PutRoomRecords keeps records of a room, in their order, each in place of an earlier form of the same record with other
-// signatures. They count against no cap, so that a removal is kept when the store is full of messages: who calls bounds them. They
+// PutRoomRecords keeps records of a room, in their order, and when each came first; each in place of an earlier form of the same
+// record with other signatures. They count against no cap, so that a removal is kept when the store is full of messages: who calls bounds them. They
 // are durable on return; of many, a crash may leave the first.
 func (s *Store) PutRoomRecords(room protocol.Hash, es ...*protocol.Envelope) error {
 	if room.IsZero() {
@@ -44,7 +46,16 @@ func (s *Store) PutRoomRecords(room protocol.Hash, es ...*protocol.Envelope) err
 				return err
 			}
 			for _, e := range es[:n] {
-				if _, err := t.put(roomRecordKey(tag, e.ID()), c, append(room[:], e.Encode()...)); err != nil {
+				k := roomRecordKey(tag, e.ID())
+				seen := s.opt.Now()
+				if item, err := t.Get(k); err == nil {
+					if b, err := t.open(item, c); err == nil {
+						if _, was, _, err := decodeRoomRecord(k, b); err == nil {
+							seen = was
+						}
+					}
+				}
+				if _, err := t.put(k, c, encodeRoomRecord(room, seen, e)); err != nil {
 					return err
 				}
 			}
@@ -58,9 +69,9 @@ func (s *Store) PutRoomRecords(room protocol.Hash, es ...*protocol.Envelope) err
 	return nil
 }
 
-// RoomRecords visits the records of all rooms whose key is held, room by room and in no order. Damaged ones are left out: other
+// RoomRecords visits the records of all rooms, with when each came first, whose key is held, room by room and in no order. Damaged ones are left out: other
 // members hand them over again. An error of fn ends the visit and is returned.
-func (s *Store) RoomRecords(fn func(room protocol.Hash, e *protocol.Envelope) error) error {
+func (s *Store) RoomRecords(fn func(room protocol.Hash, seen time.Time, e *protocol.Envelope) error) error {
 	return s.view(func(t *tx) error {
 		return t.scan([]byte{kRoom}, nil, scanOptions{values: true}, func(item *badger.Item) (bool, error) {
 			k := item.Key()
@@ -75,29 +86,35 @@ func (s *Store) RoomRecords(fn func(room protocol.Hash, e *protocol.Envelope) er
 			if err != nil {
 				return true, nil
 			}
-			room, e, err := decodeRoomRecord(k, b)
+			room, seen, e, err := decodeRoomRecord(k, b)
 			if err != nil {
 				s.damaged.Add(1)
 				return true, nil
 			}
-			return true, fn(room, e)
+			return true, fn(room, seen, e)
 		})
 	})
 }
 
+// encodeRoomRecord makes the value under a key: the room, when the record came first in Unix seconds, and the encoded envelope.
+func encodeRoomRecord(room protocol.Hash, seen time.Time, e *protocol.Envelope) []byte {
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), room[:]...), uint64(max(seen.Unix(), 0)))
+	return append(b, e.Encode()...)
+}
+
 // decodeRoomRecord reads the value under a key.
-func decodeRoomRecord(k, b []byte) (room protocol.Hash, e *protocol.Envelope, err error) {
-	if len(b) < len(room) {
-		return room, nil, errDamaged
+func decodeRoomRecord(k, b []byte) (room protocol.Hash, seen time.Time, e *protocol.Envelope, err error) {
+	if len(b) < len(room)+8 {
+		return room, seen, nil, errDamaged
 	}
-	room = protocol.Hash(b[:len(room)])
-	if e, err = protocol.DecodeEnvelope(b[len(room):], protocol.MaxRecord); err != nil {
-		return room, nil, errDamaged
+	room, seen = protocol.Hash(b[:len(room)]), time.Unix(int64(binary.BigEndian.Uint64(b[len(room):])), 0)
+	if e, err = protocol.DecodeEnvelope(b[len(room)+8:], protocol.MaxRecord); err != nil {
+		return room, seen, nil, errDamaged
 	}
 	if tag := roomTag(room); string(roomRecordKey(tag, e.ID())) != string(k) {
-		return room, nil, errDamaged
+		return room, seen, nil, errDamaged
 	}
-	return room, e, nil
+	return room, seen, e, nil
 }
 
 // ofRoom checks a record of a room, or a note about one.
@@ -109,7 +126,7 @@ func (ck *check) ofRoom(item *badger.Item, k []byte) error {
 	}
 	if err == nil && k[0] == kRoom {
 		ck.rep.Records++
-		_, _, err = decodeRoomRecord(k, b)
+		_, _, _, err = decodeRoomRecord(k, b)
 	}
 	if err != nil {
 		return ck.found("damaged", kindNames[k[0]], deleteKey(k))

@@ -27,7 +27,7 @@ func leave(tb testing.TB, a *author, room protocol.Hash, n int) *protocol.Envelo
 func roomRecords(tb testing.TB, s *Store) map[protocol.Hash]map[protocol.Hash]string {
 	tb.Helper()
 	out := map[protocol.Hash]map[protocol.Hash]string{}
-	if err := s.RoomRecords(func(room protocol.Hash, e *protocol.Envelope) error {
+	if err := s.RoomRecords(func(room protocol.Hash, _ time.Time, e *protocol.Envelope) error {
 		if out[room] == nil {
 			out[room] = map[protocol.Hash]string{}
 		}
@@ -150,7 +150,7 @@ func TestRoomRecords(t *testing.T) {
 		}
 		check()
 		stop := errors.New("stop")
-		if err := s.RoomRecords(func(protocol.Hash, *protocol.Envelope) error { return stop }); !errors.Is(err, stop) {
+		if err := s.RoomRecords(func(protocol.Hash, time.Time, *protocol.Envelope) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("got %v, want the error of the function", err)
 		}
 		if err := s.PutRoomRecords(protocol.Hash{}, e); err == nil {
@@ -709,4 +709,39 @@ func TestManyFeeds(t *testing.T) {
 	}
 	indexAll(t, s)
 	mustClean(t, s, lookupAll(append(authors, noise)...))
+}
+
+// When a record came first stays what it was when it comes again with more signatures, and after the store was opened anew.
+func TestRoomRecordsKeepWhenTheyCame(t *testing.T) {
+	dir, now := t.TempDir(), time.Unix(1_800_000_000, 0)
+	opt := Options{Now: func() time.Time { return now }}
+	s := openTest(t, dir, opt)
+	a, room := newAuthor(t, "at"), protocol.Sum("room")
+	e := leave(t, a, room, 1)
+	if err := s.PutRoomRecords(room, e); err != nil {
+		t.Fatal(err)
+	}
+	first := now
+	now = now.Add(time.Hour)
+	if err := s.PutRoomRecords(room, e, leave(t, a, room, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[protocol.Hash]time.Time{}
+	if err := openTest(t, dir, opt).RoomRecords(func(_ protocol.Hash, seen time.Time, e *protocol.Envelope) error {
+		got[e.ID()] = seen
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || !got[e.ID()].Equal(first) {
+		t.Errorf("got %v, want %v for the first", got, first)
+	}
+	for id, at := range got {
+		if id != e.ID() && !at.Equal(now) {
+			t.Errorf("the second: got %v, want %v", at, now)
+		}
+	}
 }

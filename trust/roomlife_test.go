@@ -226,6 +226,43 @@ func TestRoomLife(t *testing.T) {
 	refusedBy(t, dec, "room-closed")
 }
 
+// A team and its sponsors date their words back, so that nobody may object any more. A steward who sees them only now waits; one who
+// saw them in time, and was started anew since, does not.
+func TestStoryOfTheDatesOfLongAgo(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "CERT-E")
+	a, b, e := c.teams[0], c.teams[1], c.teams[4]
+	c.found(4, func(n *protocol.Charter) { n.ObjectionDays = 21 })
+	c.signAll(c.teams[1:4]...)
+	c.now = c.now.Add(40 * 24 * time.Hour)
+	past := c.now.Add(-30 * 24 * time.Hour)
+	var ids []protocol.Hash
+	for _, m := range []*trusttest.Team{a, b} {
+		v, dec := c.ledgers[m].DraftVouch(c.room, e.ID, "", past)
+		allowed(t, dec)
+		env := m.Sign(v)
+		ids = append(ids, env.ID())
+		c.tell(env)
+	}
+	acc, dec := c.ledgers[e].DraftAccept(c.room, past)
+	allowed(t, dec)
+	env := e.Sign(acc)
+	ids = append(ids, env.ID())
+	c.tell(env)
+	_, dec = c.ledgers[a].DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, c.now)
+	refusedBy(t, dec, "objection-window")
+	if p := c.info(a).Proposals; len(p) != 1 || p[0].MineVote || p[0].Opens.Before(c.now.Add(20*24*time.Hour)) {
+		t.Errorf("got %+v, want one that waits for three weeks from now", p)
+	}
+	for _, id := range ids {
+		c.ledgers[b].Saw(c.room, id, past)
+	}
+	_, dec = c.ledgers[b].DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, c.now)
+	allowed(t, dec)
+	c.now = c.now.Add(21 * 24 * time.Hour)
+	_, dec = c.ledgers[a].DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, c.now)
+	allowed(t, dec)
+}
+
 // A team wants in that one member does not want. The admission waits for the days of the charter, and then takes one vote more.
 func TestStoryOfTheObjection(t *testing.T) {
 	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "CERT-E")

@@ -238,7 +238,7 @@ func (r *roomAt) admissionVote(v *roomVersion, c *protocol.MemberCard) (rule str
 	if members < int(v.Sponsors) {
 		return "card-unfounded"
 	}
-	if r.now.Before(unixTime(c.Opened + v.ObjectionDays*86400)) {
+	if v.ObjectionDays > 0 && r.now.Before(r.opens(v, c.Opened, append([]protocol.Hash{c.Accept}, c.Vouches...))) {
 		return "objection-window"
 	}
 	for _, o := range r.openObjections(v, c.Subject) {

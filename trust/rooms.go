@@ -97,6 +97,7 @@ type roomRecord struct {
 	root protocol.Hash   // under which; zero for these
 	// signers are the officers whose signatures were verified, of those who might count, by team.
 	signers map[protocol.TeamID][]protocol.KID
+	seen    time.Time // when it came first; only what my own team does may depend on it
 }
 
 // NewRooms returns an empty ledger beside the book.
@@ -157,7 +158,7 @@ func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 		}
 		rm = newRoom(r.ID)
 	}
-	n := &roomRecord{id: r.ID, env: e, rec: rec}
+	n := &roomRecord{id: r.ID, env: e, rec: rec, seen: now}
 	if n.team, n.root = signerOf(rec); n.team.IsZero() {
 		err = rs.verifyMany(n, rm)
 	} else {
@@ -178,6 +179,7 @@ func (rs *Rooms) take(rm *room, n *roomRecord, r RoomResult) RoomResult {
 		r.Envelope = old.env
 		return r
 	case old != nil:
+		n.seen = old.seen
 		n.merge(old)
 	case rs.full(rm, n):
 		r.Err = fmt.Errorf("%w: room %s has too many records", ErrFull, r.Room.Short())
@@ -334,7 +336,7 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 		rm.drawn, rm.roll = &drawn{rs.book.logs, f, f.chain()}, nil
 		rm.noteVoters()
 	}
-	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard}
+	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard, records: rm.records}
 	if r.head() != nil && !rm.roll.current(rs.book.generation, now) {
 		rm.roll = rs.callRoll(r, rm.epochs)
 	}
@@ -433,6 +435,13 @@ func (rs *Rooms) ForgetRoom(id protocol.Hash) (ids []protocol.Hash) {
 	}
 	delete(rs.rooms, id)
 	return ids
+}
+
+// Saw says when a record that was kept came first: LoadRooms takes it for new.
+func (rs *Rooms) Saw(room, id protocol.Hash, at time.Time) {
+	if rm := rs.rooms[room]; rm != nil && rm.records[id] != nil && at.Before(rm.records[id].seen) {
+		rm.records[id].seen = at
+	}
 }
 
 // Heard notes when a node of the team last gave a sign of life in the room. Only the newest counts; nothing of it is kept.

@@ -19,11 +19,12 @@ const StewardSilence = 35 * 24 * time.Hour
 type roomAt struct {
 	*roomFacts
 	*roomChain
-	now   time.Time
-	self  protocol.TeamID
-	call  func(protocol.TeamID) string
-	heard map[protocol.TeamID]time.Time
-	roll  *roll // at now; nil while the room is being founded
+	now     time.Time
+	self    protocol.TeamID
+	call    func(protocol.TeamID) string
+	heard   map[protocol.TeamID]time.Time
+	records map[protocol.Hash]*roomRecord
+	roll    *roll // at now; nil while the room is being founded
 }
 
 // info computes what is known of the room.
@@ -372,7 +373,7 @@ func (r *roomAt) cardProposal(v *roomVersion, after place, c *roomCard) Proposal
 		p.Missing = append(p.Missing, why)
 	}
 	if c.Opened != 0 {
-		p.Opens = unixTime(c.Opened + v.ObjectionDays*86400)
+		p.Opens = r.opens(v, c.Opened, append([]protocol.Hash{c.Accept}, c.Vouches...))
 		p.Objected = r.objectors(v, c.Subject)
 	}
 	if v.IsSteward(r.self) && !slices.Contains(p.Votes, r.self) {
@@ -408,11 +409,31 @@ func (r *roomAt) application(v *roomVersion, t protocol.TeamID) Proposal {
 		p.Missing = append(p.Missing, "its acceptance of the charter")
 	}
 	if len(p.Missing) == 0 {
-		p.Opens = unixTime(opened + v.ObjectionDays*86400)
+		ids := []protocol.Hash{accept.id}
+		for _, w := range sponsors {
+			ids = append(ids, w.id)
+		}
+		p.Opens = r.opens(v, opened, ids)
 		p.MineVote = v.IsSteward(r.self) && !r.now.Before(p.Opens)
 	}
 	return p
 }
+
+// opens returns until when my team lets members object to an admission: for as long as the charter says since it was open, by
+// the times of those who signed, but if I saw their words more than seenLate later, since I did. Who dates a word back gains
+// nothing.
+func (r *roomAt) opens(v *roomVersion, opened uint64, words []protocol.Hash) time.Time {
+	from := unixTime(opened)
+	for _, id := range words {
+		if n := r.records[id]; n != nil && n.seen.After(from.Add(seenLate)) {
+			from = n.seen
+		}
+	}
+	return from.Add(time.Duration(v.ObjectionDays) * 24 * time.Hour)
+}
+
+// seenLate is how late a word may come and still count from when it was signed.
+const seenLate = 24 * time.Hour
 
 // admission returns what there is for admitting a team: the vouches of present members, one of each, its newest acceptance of
 // this charter, and since when all that is needed has been there.
