@@ -192,29 +192,45 @@ func TestPartition(t *testing.T) {
 	})
 }
 
-// A news is passed to a few others, not to who brought it.
+// News is passed to so many others that are in the room, not to who brought it.
 func TestFan(t *testing.T) {
-	posts(t, 8, Options{Every: time.Hour, Fan: 2}, func(t *testing.T, w *world.World, ps []*post) {
+	posts(t, 8, Options{Every: time.Hour, Fan: 3}, func(t *testing.T, w *world.World, ps []*post) {
 		var star [][2]int
 		for i := 1; i < 8; i++ {
 			star = append(star, [2]int{0, i})
 		}
 		meet(w, ps, star...)
 		settle(10 * time.Second)
-		before := map[int]int{}
-		for i := 1; i < 8; i++ {
-			before[i] = ps[0].compared[ps[i].ID()]
+		for i := 5; i < 8; i++ {
+			delete(ps[0].members[theRoom], ps[i].ID())
+		}
+		compared := func() (n []int) {
+			for _, p := range ps[1:] {
+				n = append(n, ps[0].compared[p.ID()])
+			}
+			return n
+		}
+		want := compared()
+		for i := 1; i <= 3; i++ {
+			want[i]++
 		}
 		for range 5 {
 			ps[0].Changed(theRoom, ps[1].ID())
 		}
 		settle(10 * time.Second)
-		n := 0
-		for i := 1; i < 8; i++ {
-			n += ps[0].compared[ps[i].ID()] - before[i]
+		if got := compared(); !slices.Equal(got, want) {
+			t.Errorf("compared %d times: want %d, with the three that are in the room and did not bring it", got, want)
 		}
-		if n != 2 || ps[0].compared[ps[1].ID()] != before[1] {
-			t.Errorf("%d peers were compared with, the bringer %d times: want 2 others", n, ps[0].compared[ps[1].ID()]-before[1])
+		// What came from two is asked of both.
+		ps[0].Changed(theRoom, ps[1].ID())
+		ps[0].Changed(theRoom, ps[2].ID())
+		settle(10 * time.Second)
+		n := 0
+		for i, c := range compared() {
+			n += c - want[i]
+		}
+		if n != 3 {
+			t.Errorf("%d were compared with: want 3", n)
 		}
 	})
 }

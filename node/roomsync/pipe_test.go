@@ -354,6 +354,7 @@ func FuzzCompare(f *testing.F) {
 	f.Add(frames(f, page{}))
 	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Same: true}}}))
 	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Same: true}}}, page{}, page{Parts: []part{{Room: theRoom, Grants: [][]byte{bytes.Repeat([]byte{3}, 32)}}}}))
+	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Same: true}}}, page{}, page{Parts: []part{{Room: theRoom, Grants: [][]byte{theRoom[:], theRoom[:]}}}}))
 	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Offers: m[:]}}}, page{Parts: []part{{Room: theRoom, Asks: all[:], Records: [][]byte{own}}}}, page{}))
 	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Offers: m[:]}, {Room: protocol.Hash{0xff}, Offers: m[:]}}, Rest: true}, page{}))
 	f.Add(frames(f, page{Parts: []part{{Room: theRoom, Offers: m[:]}, {Room: theRoom, Offers: m[:]}}}))
