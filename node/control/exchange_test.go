@@ -120,8 +120,9 @@ func TestDraftBounds(t *testing.T) {
 	}
 	for what, d := range map[string]Draft{
 		"nobody":            {To: ""},
-		"a kind unknown":    {To: "room:X"},
+		"a kind unknown":    {To: "cellar:X"},
 		"a team, unnamed":   {To: "team:"},
+		"a room unnamed":    {To: "room:"},
 		"a person unnamed":  {To: "person:"},
 		"a named community": {To: "community:X"},
 		"too many refs":     {To: "community", Refs: many},
