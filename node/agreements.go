@@ -278,7 +278,7 @@ func toldNote(partner protocol.TeamID) string { return "told " + partner.String(
 const maxCarriedBytes = 96 << 10
 
 // signedByUs returns the records of agreements with a partner that officers of this team signed, and the cut-offs of feeds to
-// the partner, with a digest over all of them.
+// the partner and in rooms that it shares, with a digest over all of them.
 func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest protocol.Hash, err error) {
 	own, err := n.st.TeamRecords(n.team, nil)
 	if err != nil {
@@ -319,7 +319,7 @@ func (n *Node) signedByUs(partner protocol.TeamID) (records [][]byte, digest pro
 	}
 	for _, e := range cutoffs {
 		if c, err := protocol.Decode[protocol.Cutoff](e); err == nil {
-			if f, ok := n.channelsKnown.feeds[c.Feed]; ok && f.channel.Joins(partner) {
+			if f, ok := n.channelsKnown.feeds[c.Feed]; ok && (f.channel.Joins(partner) || n.channelsKnown.rooms[f.channel.Room()].Shares[partner] == trust.ShareAll) {
 				add(e, true)
 			}
 		}

@@ -344,6 +344,14 @@ func (n *Node) takeRoom(team protocol.TeamID, p peer.ID, room protocol.Hash, raw
 	n.mu.RLock()
 	shares := n.channelsKnown.rooms[room].Shares[team] > trust.ShareNothing
 	n.mu.RUnlock()
+	if !shares { // verifying what it gives is all that it can cost
+		for i := range es {
+			if !n.handed.take(p.String(), n.now()) {
+				es = es[:i]
+				break
+			}
+		}
+	}
 	for len(es) > 0 { // verifying takes its time: others get the lock in between
 		some := es[:min(len(es), takenTogether)]
 		es = es[len(some):]

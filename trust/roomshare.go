@@ -180,7 +180,7 @@ func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope, gave
 // Standings is how a room and the teams in it stand: what is asked all the time.
 type Standings struct {
 	State   RoomState
-	Teams   map[protocol.TeamID]Standing
+	Teams   map[protocol.TeamID]Standing // who is only in former charters counts as removed
 	Shares  map[protocol.TeamID]Share // of all but my own
 	Charter *protocol.Charter         // the one that counts; of a room that is being founded, the first
 }
@@ -196,6 +196,13 @@ func (rs *Rooms) Standings(room protocol.Hash, now time.Time) (s Standings, ok b
 		s.Teams[m.Team] = m.Status
 		if m.Team != rs.self() {
 			s.Shares[m.Team] = rs.ShareOf(room, m.Team, now)
+		}
+	}
+	for _, v := range rs.at(room, now).versions {
+		for t, l := range v.lines {
+			if _, ok := s.Teams[t]; !ok && l.status() != 0 {
+				s.Teams[t] = StandingRemoved
+			}
 		}
 	}
 	return s, true
