@@ -87,6 +87,8 @@ func TestTell(t *testing.T) {
 		})
 		epoch := hash("epoch")
 		a.Grant(b.ID(), theRoom, [][]byte{epoch[:]})
+		elsewhere := hash("elsewhere") // where b is not
+		a.Tell(b.ID(), elsewhere, [][]byte{paper{id: elsewhere}.raw()})
 		for _, p := range papers("new", 5, 1000) {
 			a.Tell(b.ID(), theRoom, [][]byte{p.raw()})
 			a.Tell(c.ID(), theRoom, [][]byte{p.raw()})

@@ -36,7 +36,8 @@ type exchange struct {
 func (e *Engine) exchange(ctx context.Context, t *talk, purse *rate.Limiter) *exchange {
 	x := &exchange{
 		Engine: e, talk: t, ctx: ctx, purse: purse,
-		mine: map[protocol.Hash]protocol.Hash{}, offered: map[protocol.Hash][]Record{}, missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
+		mine: map[protocol.Hash]protocol.Hash{}, offered: map[protocol.Hash][]Record{},
+		missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
 		asks: map[protocol.Hash]map[mark]bool{}, wants: map[protocol.Hash][]protocol.Hash{},
 	}
 	for _, r := range e.shared(t.peer) {
