@@ -158,14 +158,19 @@ func effect(r *control.Room, e *protocol.Envelope, rec protocol.Record, name nam
 	case *protocol.Hold:
 		say("%s is kept out of %s at once, until %s: it gets no keys from the next message on; what it received before it keeps", n(d.Subject), room, dateText(d.Until))
 		say("a steward may hold a member once under one charter; meanwhile the stewards decide: entente room suspend, entente room remove")
-		say("a steward that is held still votes")
+		if stewardIn(r, d.Subject) {
+			say("it is a steward: it still votes")
+		}
 		because(d.Reason)
 		return lines, fmt.Sprintf("Hold %s?", n(d.Subject))
 	case *protocol.Leave:
 		say("your team is out of %s: it reads nothing that is said from the next message on, and speaks there no more", room)
 		say("to come back it needs sponsors, its acceptance and the stewards' votes, as anybody")
-		if r.Steward {
-			say("your team is a steward: without it %d of the others still have to decide; better amend the charter first: entente room amend", r.Quorum)
+		if others := stewardsOf(r) - 1; r.Steward && others < r.Quorum {
+			say("your team is a steward, and without it nothing can be decided in the room any more: first let others be stewards: " +
+				"entente room amend --add-steward TEAM --drop-steward TEAM")
+		} else if r.Steward {
+			say("your team is a steward: of the %d others, %d have to agree on everything then", others, r.Quorum)
 		}
 		because(d.Reason)
 		return lines, fmt.Sprintf("Leave %s?", room)
@@ -243,6 +248,9 @@ func cardEffect(r *control.Room, e *protocol.Envelope, c *protocol.MemberCard, n
 		lines = []string{fmt.Sprintf("the membership of %s in %s goes on until %s", who, room, dateText(c.Until))}
 		question = fmt.Sprintf("Vote to renew the membership of %s?", who)
 	}
+	if c.Status != protocol.MemberFull && stewardIn(r, c.Subject) {
+		lines = append(lines, "it is a steward, and votes on all else until a charter names other stewards: entente room amend --drop-steward TEAM")
+	}
 	if c.Reason != "" {
 		lines = append(lines, "reason, which the members see: "+plainLine(c.Reason))
 	}
@@ -268,6 +276,10 @@ func sponsorsText(r *control.Room) string {
 		return "a member proposes it"
 	}
 	return plural(int(r.Terms.Sponsors), "member vouches for it", "members vouch for it")
+}
+
+func stewardIn(r *control.Room, t protocol.TeamID) bool {
+	return slices.ContainsFunc(r.Members, func(m control.RoomMember) bool { return m.ID == t && m.Steward })
 }
 
 func stewardsOf(r *control.Room) (n int) {

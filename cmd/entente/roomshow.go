@@ -74,7 +74,11 @@ func printRooms(p *program, rs []control.Room) {
 		if r.Steward {
 			own += ", steward"
 		}
-		t.add(short[r.ID.String()], shorten(r.Name, 40), r.State, own, label, fmt.Sprint(len(readersOf(&r))), roomNews(r))
+		readers := fmt.Sprint(len(readersOf(&r)))
+		if r.State == "closed" || r.State == "founding" || r.State == "frozen" {
+			readers = "-"
+		}
+		t.add(short[r.ID.String()], shorten(r.Name, 40), r.State, own, label, readers, roomNews(r))
 	}
 	t.print(p.out)
 }
@@ -132,7 +136,11 @@ entente room show "Northern ring" --text > charter.txt`,
 				case p.json:
 					return p.out.object(r)
 				}
-				printRoom(p, r)
+				heirs, err := heirsOf(ctx, c, r)
+				if err != nil {
+					return err
+				}
+				printRoom(p, r, heirs)
 				return c.RoomSeen(ctx, r.ID)
 			})
 		}
@@ -169,7 +177,29 @@ func showCharter(p *program, r *control.Room, proposed string) error {
 	return nil
 }
 
-func printRoom(p *program, r *control.Room) {
+// heirsOf returns the rooms that are here, or are being founded, to replace one that is frozen or lost its quorum.
+func heirsOf(ctx context.Context, c *control.Client, r *control.Room) (out []control.Room, err error) {
+	if !broken(r) {
+		return nil, nil
+	}
+	err = c.Rooms(ctx, func(n control.Room) error {
+		if replaces(&n, r) {
+			out = append(out, n)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// broken reports whether a room is to be founded anew.
+func broken(r *control.Room) bool { return r.State == "frozen" || r.State == "quorum-lost" }
+
+// replaces reports whether a room founds another one anew.
+func replaces(n, old *control.Room) bool {
+	return n.Terms != nil && n.Terms.Replaces != nil && *n.Terms.Replaces == old.ID && n.State != "closed"
+}
+
+func printRoom(p *program, r *control.Room, heirs []control.Room) {
 	o := p.out
 	o.linef("room       %s", plainLine(r.Name))
 	o.linef("id         %s", r.ID)
@@ -217,7 +247,7 @@ func printRoom(p *program, r *control.Room) {
 			}
 		}
 	}
-	for _, l := range nextSteps(r) {
+	for _, l := range nextSteps(r, heirs) {
 		o.linef("next       %s", l)
 	}
 	o.linef("")
@@ -296,7 +326,7 @@ func printMembers(p *program, r *control.Room) {
 }
 
 // nextSteps says what a person of this team can do, in commands.
-func nextSteps(r *control.Room) []string {
+func nextSteps(r *control.Room, heirs []control.Room) []string {
 	room := quoted(r.Name)
 	var out []string
 	for _, d := range r.Waiting {
@@ -307,25 +337,38 @@ func nextSteps(r *control.Room) []string {
 		for _, c := range r.Cheats {
 			out = append(out, fmt.Sprintf("%s cheated: two records that its officers signed prove it to anybody, %s and %s", plainLine(c.Team.Name), c.A, c.B))
 		}
-		out = append(out, refounding(r, true)...)
+		out = append(out, refounding(r, heirs)...)
 	case "quorum-lost":
-		out = append(out, refounding(r, false)...)
+		out = append(out, refounding(r, heirs)...)
 	case "closed":
 		out = append(out, "what was received stays readable until it is forgotten: entente room forget "+room)
 	case "founding":
 		out = append(out, "to decline: entente room forget "+room)
 	}
 	for _, n := range r.Next {
+		if slices.ContainsFunc(heirs, func(h control.Room) bool { return h.ID == n }) {
+			continue
+		}
 		out = append(out, fmt.Sprintf("others go on in room %s: entente room show %s; with them: entente room refound %s %s", n.Short(), n.Short(), r.ID.Short(), n.Short()))
 	}
 	return out
 }
 
 // refounding says how a room is founded anew.
-func refounding(r *control.Room, without bool) []string {
+func refounding(r *control.Room, heirs []control.Room) (out []string) {
 	room := quoted(r.Name)
+	for _, h := range heirs {
+		if h.State == "founding" {
+			out = append(out, fmt.Sprintf("it is being founded anew: %s: entente room show %s", plainLine(h.Why), quoted(h.Name)))
+		} else {
+			out = append(out, fmt.Sprintf("it is founded anew; go on there, with one signature: entente room refound %s %s", room, quoted(h.Name)))
+		}
+	}
+	if len(heirs) > 0 {
+		return out
+	}
 	who := ""
-	if without && len(r.Cheats) > 0 {
+	if r.State == "frozen" && len(r.Cheats) > 0 {
 		who = ", without who cheated"
 	}
 	return []string{
@@ -349,6 +392,8 @@ func draftText(d control.RoomDraft) string {
 		return "approve a new charter"
 	case "adopt":
 		return "adopt the charter that a quorum approved"
+	case "refound":
+		return "go on in room " + plainLine(d.Name)
 	case "give-up":
 		return "adopt a charter that undoes what your team voted for"
 	}
@@ -361,6 +406,8 @@ func draftCommand(r *control.Room, d control.RoomDraft) string {
 	switch d.Kind {
 	case "sign", "accept":
 		return "entente room " + d.Kind + " " + room
+	case "refound":
+		return "entente room refound " + room + " " + quoted(d.Name)
 	case "give-up":
 		return "entente room vote " + room + " " + d.ID.Short() + " --give-up"
 	}
@@ -389,18 +436,44 @@ entente room show ROOM.`,
 				return err
 			}
 			return p.withNode(func(c *control.Client) error {
-				n := 0
+				var rs []control.Room
 				err := c.Rooms(ctx, func(r control.Room) error {
-					n += len(r.Waiting)
-					return printWaiting(p, &r)
+					rs = append(rs, r)
+					return nil
 				})
-				if err == nil && n == 0 && !p.json {
+				if err != nil {
+					return err
+				}
+				inherit(rs)
+				n := 0
+				for _, r := range rs {
+					n += len(r.Waiting)
+					if err := printWaiting(p, &r); err != nil {
+						return err
+					}
+				}
+				if n == 0 && !p.json {
 					p.sayf("entente: nothing waits for this team")
 				}
-				return err
+				return nil
 			})
 		}
 	},
+}
+
+// inherit adds to what waits in rooms that are to be left behind that this team goes on in the one that replaces it, which
+// accepts that one's charter too.
+func inherit(rs []control.Room) {
+	for i := range rs {
+		for j := range rs {
+			old, next := &rs[i], &rs[j]
+			if !broken(old) || !replaces(next, old) || next.State == "founding" || next.Own != "proposed" && next.Own != "member" {
+				continue
+			}
+			old.Waiting = append(old.Waiting, control.RoomDraft{Kind: "refound", ID: next.ID, Name: next.Name, Why: "a room that replaces it is open"})
+			next.Waiting = slices.DeleteFunc(next.Waiting, func(d control.RoomDraft) bool { return d.Kind == "accept" })
+		}
+	}
 }
 
 func printWaiting(p *program, r *control.Room) error {

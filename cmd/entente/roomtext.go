@@ -70,7 +70,10 @@ func orNone(s string) string {
 
 // stewardsText counts those who decide.
 func stewardsText(q, n int) string {
-	if q == n {
+	switch {
+	case q == n && n == 2:
+		return "both stewards"
+	case q == n:
 		return fmt.Sprintf("all %d stewards", n)
 	}
 	return fmt.Sprintf("%d of the %d stewards", q, n)
@@ -157,7 +160,7 @@ func charterText(id protocol.Hash, c *protocol.Charter, name namer) string {
 		}
 		w.article(t.title, t.whole)
 	}
-	stewards := fmt.Sprintf("They decide; %s are needed for it. All of them are members.", stewardsText(protocol.Quorum(len(c.Stewards)), len(c.Stewards)))
+	stewards := fmt.Sprintf("They decide, by the votes of %s. All of them are members.", stewardsText(protocol.Quorum(len(c.Stewards)), len(c.Stewards)))
 	for _, s := range c.Stewards {
 		stewards += "\n  - " + plainLine(name(s))
 	}

@@ -35,7 +35,7 @@ func TestCharterTextSaysAll(t *testing.T) {
 	id := protocol.Hash{5}
 	got := charterText(id, &c, someNames)
 	for _, want := range []string{id.String(), c.Room.String(), c.Prev.String(), "Northern ring", "phishing", "One more\n  thing.", "TLP:AMBER ", "2 members vouch", "20 days",
-		"13 days", "300 days", "77 days", "29 days", "167 hours", "never names the", "2025-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "all 2 stewards",
+		"13 days", "300 days", "77 days", "29 days", "167 hours", "never names the", "2025-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "both stewards",
 		"CERT-1", "CERT-2", "CERT-3", c.Members[2].Team.String(), c.Members[2].Root.String(), c.Voids[0].String(), c.Replaces.String()} {
 		if !strings.Contains(strings.ReplaceAll(got, "\n"+want, want), want) && !strings.Contains(strings.Join(strings.Fields(got), " "), want) {
 			t.Errorf("the text does not say %q:\n%s", want, got)
@@ -170,7 +170,15 @@ func printed(t *testing.T, r *control.Room) string {
 	var out bytes.Buffer
 	p := &program{out: &printer{w: &out}, stderr: &out}
 	printRooms(p, []control.Room{*r})
-	printRoom(p, r)
+	heir := *r
+	heir.Terms = &control.RoomTermsView{TLPMax: tlp.Amber, Replaces: &r.ID}
+	rs := []control.Room{*r, heir}
+	inherit(rs)
+	printRoom(p, r, nil)
+	printRoom(p, r, rs[1:])
+	if err := printWaiting(p, &rs[0]); err != nil {
+		t.Fatal(err)
+	}
 	for _, err := range []error{showCharter(p, r, ""), printRoomStanding(p, r), printWaiting(p, r), p.out.flush()} {
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +232,7 @@ func TestRoomSaysWhatToDo(t *testing.T) {
 		"closed":      {"entente room forget Ring"},
 		"quorum-lost": {"entente room create NEW --replaces Ring", "entente room refound Ring NEW", "entente room sign NEW"},
 		"frozen": {"Ring cheated: two records that its officers signed prove it to anybody, " + protocol.Hash{0xa}.String() + " and " + protocol.Hash{0xb}.String(),
-			"without who cheated", "entente room create NEW --replaces Ring", "entente room refound Ring NEW", "others go on in room " + protocol.Hash{0xee}.Short()},
+			"without who cheated", "it is founded anew; go on there, with one signature: entente room refound Ring Ring", "entente room create NEW --replaces Ring", "entente room refound Ring NEW", "others go on in room " + protocol.Hash{0xee}.Short()},
 	} {
 		r.State = state
 		got := printed(t, &r)
