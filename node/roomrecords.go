@@ -459,10 +459,11 @@ func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView,
 	if err != nil {
 		return RoomView{}, &RefusedError{Rule: "room-record", Reason: err.Error(), Err: err, Hint: "nothing was changed"}
 	}
-	n.mu.RLock()
+	if err := n.maySignVote(ctx, room, env.Type); err != nil {
+		return RoomView{}, err
+	}
 	var d trust.Decision
-	n.withRooms(func(rs *trust.Rooms) { d = rs.MayAdd(env, n.now()) })
-	n.mu.RUnlock()
+	n.askRooms(func(rs *trust.Rooms) { d = rs.MayAdd(env, n.now()) })
 	if !d.Allowed {
 		return RoomView{}, refused(d)
 	}
@@ -483,4 +484,32 @@ func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView,
 		return RoomView{}, err
 	}
 	return n.Room(room.String())
+}
+
+// maySignVote keeps officers from voting while this node may lack a vote that they gave: after a backup was restored, the others
+// still have it, and a second one in its place would be proof against the team. So it has to have heard of a member since its start.
+func (n *Node) maySignVote(ctx context.Context, room protocol.Hash, t protocol.Type) error {
+	if t != protocol.TypeApprove && t != protocol.TypeAdopt && t != protocol.TypeMemberCard && t != protocol.TypeCharter {
+		return nil
+	}
+	i, known := n.knownRoom(room)
+	if !known || i.State == trust.RoomFounding {
+		return nil
+	}
+	if why := n.signer.why(); why != "" {
+		return &RefusedError{Rule: "signing-stopped", Reason: why, Hint: "when the node has caught up, certify a new node key: entente node replace"}
+	}
+	heard := func() (ok bool) {
+		n.askRooms(func(*trust.Rooms) {
+			for t, at := range n.rooms.met[room] {
+				ok = ok || t != n.team && !at.Before(n.startedAt)
+			}
+		})
+		return ok
+	}
+	if n.meet(ctx, room, heard) {
+		return nil
+	}
+	return &RefusedError{Rule: "not-fresh", Reason: "this node has heard of no other member of the room since its start: it might lack a vote that this team gave before",
+		Hint: hints["not-fresh"]}
 }

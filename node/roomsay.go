@@ -290,8 +290,13 @@ func (n *Node) catchUpInRoom(ctx context.Context, room protocol.Hash, l tlp.Labe
 		n.askRooms(func(rs *trust.Rooms) { d = rs.MaySpeak(room, l, n.rooms.met[room], n.now()) })
 		return d.Rule != "not-fresh"
 	}
-	if fresh() {
-		return
+	n.meet(ctx, room, fresh)
+}
+
+// meet compares with the members of a room that are connected until ok holds, for a short time, and says whether it does.
+func (n *Node) meet(ctx context.Context, room protocol.Hash, ok func() bool) bool {
+	if ok() || n.circle == nil {
+		return ok()
 	}
 	for _, p := range n.roomPeers(room, trust.ShareAll) {
 		n.circle.PeerReady(p)
@@ -300,15 +305,15 @@ func (n *Node) catchUpInRoom(ctx context.Context, room protocol.Hash, l tlp.Labe
 	defer t.Stop()
 	for {
 		wait := n.metAt.wait()
-		if fresh() {
-			return
+		if ok() {
+			return true
 		}
 		select {
 		case <-wait:
 		case <-t.C:
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
