@@ -157,6 +157,14 @@ type Proposal struct {
 	Round    uint64    // of a charter: the round of the most votes
 	Objected []protocol.TeamID
 	Adopted  []protocol.TeamID // of a charter: who adopted it in Round
+	For      []Word            // of an admission: the sponsors
+	Against  []Word            // of an admission: those of Objected
+}
+
+// A Word is what a member says of a team that is to be admitted.
+type Word struct {
+	Team protocol.TeamID
+	Text string
 }
 
 // A Cheat is the proof that a steward voted against the rules: two records of its, that no honest steward can have signed.

@@ -233,6 +233,9 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 	case hold != nil:
 		m.Status, m.Until = StandingHeld, unixTime(hold.Until)
 		m.Why = fmt.Sprintf("%s holds it until %s", r.call(hold.Team), m.Until.Format(time.DateOnly))
+		if hold.Reason != "" {
+			m.Why += ": " + hold.Reason
+		}
 	}
 	return m
 }
@@ -375,6 +378,12 @@ func (r *roomAt) cardProposal(v *roomVersion, after place, c *roomCard) Proposal
 	if c.Opened != 0 {
 		p.Opens = r.opens(v, c.Opened, append([]protocol.Hash{c.Accept}, c.Vouches...))
 		p.Objected = r.objectors(v, c.Subject)
+		p.Against = r.against(v, c.Subject)
+		for _, id := range c.Vouches {
+			if w, ok := r.vouches[id]; ok {
+				p.For = append(p.For, Word{w.rec.Team, w.rec.Text})
+			}
+		}
 	}
 	if v.IsSteward(r.self) && !slices.Contains(p.Votes, r.self) {
 		rule := r.cardVote(v, c.MemberCard)
@@ -402,6 +411,10 @@ func kindOf(after place, c *protocol.MemberCard) string {
 func (r *roomAt) application(v *roomVersion, t protocol.TeamID) Proposal {
 	p := Proposal{ID: t, Kind: "admission", Subject: t, Needed: v.needed(&protocol.MemberCard{Subject: t}), Objected: r.objectors(v, t)}
 	sponsors, accept, opened := r.admission(v, t)
+	p.Against = r.against(v, t)
+	for _, w := range sponsors {
+		p.For = append(p.For, Word{w.rec.Team, w.rec.Text})
+	}
 	if n := int(v.Sponsors) - len(sponsors); n > 0 {
 		p.Missing = append(p.Missing, fmt.Sprintf("%d more members that vouch for it", n))
 	}
@@ -474,6 +487,14 @@ func (r *roomAt) admission(v *roomVersion, t protocol.TeamID) (sponsors []fact[p
 		opened = max(opened, w.rec.Issued)
 	}
 	return sponsors, accept, opened
+}
+
+// against returns the objections to the team's admission that stand, by id.
+func (r *roomAt) against(v *roomVersion, t protocol.TeamID) (out []Word) {
+	for _, o := range r.openObjections(v, t) {
+		out = append(out, Word{o.rec.Team, o.rec.Reason})
+	}
+	return out
 }
 
 // objectors returns the members that object to the team's admission, ascending.

@@ -251,10 +251,33 @@ func cardEffect(r *control.Room, e *protocol.Envelope, c *protocol.MemberCard, n
 	if c.Status != protocol.MemberFull && stewardIn(r, c.Subject) {
 		lines = append(lines, "it is a steward, and votes on all else until a charter names other stewards: entente room amend --drop-steward TEAM")
 	}
+	if i := slices.IndexFunc(r.Proposals, func(p control.RoomProposal) bool {
+		return !c.Accept.IsZero() && p.Subject != nil && *p.Subject == c.Subject && p.Kind == "admission"
+	}); i >= 0 {
+		lines = append(lines, wordLines(r.Proposals[i])...)
+	}
 	if c.Reason != "" {
 		lines = append(lines, "reason, which the members see: "+plainLine(c.Reason))
 	}
 	return append(lines, votes), question
+}
+
+// wordLines says who vouches for a team and who objects to it, in their words.
+func wordLines(p control.RoomProposal) (out []string) {
+	say := func(w control.RoomWord, does string) {
+		l := plainLine(w.Name) + " " + does
+		if w.Text != "" {
+			l += ": " + plainLine(w.Text)
+		}
+		out = append(out, l)
+	}
+	for _, w := range p.For {
+		say(w, "vouches for it")
+	}
+	for _, w := range p.Against {
+		say(w, "objects")
+	}
+	return out
 }
 
 // pastText says what of the past a new member gets.

@@ -236,6 +236,9 @@ func printRoom(p *program, r *control.Room, heirs []control.Room) {
 			for _, m := range q.Missing {
 				o.linef("           missing: %s", plainLine(m))
 			}
+			for _, l := range wordLines(q) {
+				o.linef("           %s", l)
+			}
 			if len(q.Voted) > 0 {
 				o.linef("           voted: %s", teamList(q.Voted))
 			}

@@ -156,7 +156,7 @@ func someRoom(name string) control.Room {
 		Members: []control.RoomMember{{TeamRef: ref(1), Status: "member", Steward: true, Self: true, Until: &now}, {TeamRef: ref(2), Status: "member", Steward: true, Until: &now},
 			{TeamRef: ref(3), Status: "held", Why: name, Until: &now}},
 		Proposals: []control.RoomProposal{{ID: protocol.Hash{0xab}, Kind: "removal", Subject: &subject, Name: name, Votes: 1, Needed: 2, Voted: []control.TeamRef{ref(2)},
-			Missing: []string{name}, Objected: []control.TeamRef{ref(2)}, Mine: true, Why: name, Opens: &now, Reason: name}},
+			Missing: []string{name}, Objected: []control.TeamRef{ref(2)}, For: []control.RoomWord{{TeamRef: ref(2), Text: name}}, Against: []control.RoomWord{{TeamRef: ref(2), Text: name}}, Mine: true, Why: name, Opens: &now, Reason: name}},
 		Warnings: []string{name}, Readers: []control.RoomReader{{Team: protocol.Hash{2}, Name: name, Nodes: 1}}, Unreached: []control.RoomUnreached{{TeamRef: ref(3), Why: name}},
 		Joined: []control.TeamRef{ref(2)}, Gone: []control.TeamRef{ref(3)}, Looked: &now, Silent: name, Forgets: &now,
 		Waiting: []control.RoomDraft{{Kind: "vote", ID: protocol.Hash{0xab}, About: "removal", Name: name, Why: name}, {Kind: "give-up", ID: protocol.Hash{0xcd}, Why: name}},

@@ -70,12 +70,20 @@ type RoomProposal struct {
 	Adopted  []TeamRef        `json:"adopted,omitempty"` // of a charter: who adopted it after a quorum had approved it
 	Missing  []string         `json:"missing,omitempty"` // what else is missing, in words
 	Objected []TeamRef        `json:"objected,omitempty"`
-	Mine     bool             `json:"mine"`            // this team can vote now, and has not
-	Why      string           `json:"why,omitempty"`   // why it cannot
-	Opens    *time.Time       `json:"opens,omitempty"` // when the window for objections ends
+	For      []RoomWord       `json:"for,omitempty"`     // of an admission: who vouches for the team, and what they say
+	Against  []RoomWord       `json:"against,omitempty"` // and who objects
+	Mine     bool             `json:"mine"`              // this team can vote now, and has not
+	Why      string           `json:"why,omitempty"`     // why it cannot
+	Opens    *time.Time       `json:"opens,omitempty"`   // when the window for objections ends
 	Reason   string           `json:"reason,omitempty"`
 	Until    *time.Time       `json:"until,omitempty"`  // of the membership that it would give
 	Record   []byte           `json:"record,omitempty"` // of a charter: it, in its wire form
+}
+
+// A RoomWord is what a member says of a team that is to be admitted.
+type RoomWord struct {
+	TeamRef
+	Text string `json:"text,omitempty"`
 }
 
 // RoomTermsView are the terms of the charter in force, or of the one to be signed.

@@ -256,6 +256,12 @@ func payload(r protocol.Record) []byte {
 func proposal(ns roomNames, p trust.Proposal) RoomProposal {
 	out := RoomProposal{ID: p.ID, Kind: p.Kind, Votes: len(p.Votes), Needed: p.Needed, Voted: ns.refs(p.Votes), Adopted: ns.refs(p.Adopted),
 		Missing: p.Missing, Objected: ns.refs(p.Objected), Mine: p.MineVote, Why: p.Why, Opens: whenPtr(p.Opens)}
+	for _, w := range p.For {
+		out.For = append(out.For, RoomWord{ns.ref(w.Team), w.Text})
+	}
+	for _, w := range p.Against {
+		out.Against = append(out.Against, RoomWord{ns.ref(w.Team), w.Text})
+	}
 	if !p.Subject.IsZero() {
 		out.Subject, out.Name = present(p.Subject), ns.ref(p.Subject).Name
 	}
