@@ -400,6 +400,37 @@ func TestOwnFailure(t *testing.T) {
 	})
 }
 
+// Who was given much may take longer for its answer, for it verifies that first.
+func TestDigests(t *testing.T) {
+	posts(t, 2, Options{Patience: 5 * time.Second}, func(t *testing.T, w *world.World, ps []*post) {
+		a, b := ps[0], ps[1]
+		a.put(theRoom, papers("a", 500, 4000)...)
+		count(b.shelf, func() any {
+			b.take = func(ctx context.Context, _ peer.ID) error {
+				if taken := count(b.shelf, func() int { return b.taken }); taken > 1_800_000 {
+					select {
+					case <-time.After(20 * time.Second):
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				return nil
+			}
+			return nil
+		})
+		meet(w, ps, [2]int{0, 1})
+		settle(time.Minute)
+		if !same(a.shelf, b.shelf, theRoom) || len(b.shelf.log) != 500 {
+			t.Errorf("%d records, %d given: want 501, 500 of them given", len(b.rooms[theRoom]), len(b.shelf.log))
+		}
+		if a.partnerOf(b).fails+b.partnerOf(a).fails > 0 {
+			t.Error("the conversation was broken off")
+		}
+		a.innocent(t)
+		b.innocent(t)
+	})
+}
+
 func TestClose(t *testing.T) {
 	posts(t, 3, Options{}, func(t *testing.T, w *world.World, ps []*post) {
 		a, b := ps[0], ps[1]

@@ -194,6 +194,60 @@ func TestTooMuchForOne(t *testing.T) {
 	}
 }
 
+// Of what was left out nothing is concluded: neither that it is lacking, nor that it was compared.
+func TestLeftOut(t *testing.T) {
+	low, high := protocol.Hash{1}, protocol.Hash{2}
+	room := func() *shelf {
+		s := newShelf()
+		for _, r := range []protocol.Hash{low, high} {
+			s.join(r, "evil")
+			s.put(r, paper{id: r})
+		}
+		return s
+	}
+	k := markOf(Sum(paper{id: low}.raw()))
+	listed := page{Parts: []part{{Room: low, Offers: k[:]}}}
+
+	for _, rest := range []bool{true, false} {
+		s, in := room(), listed
+		in.Rest = rest
+		var out bytes.Buffer
+		tk := newTalk(t.Context(), &line{Reader: bytes.NewReader(frames(t, in, page{})), Writer: &out, end: io.NopCloser(nil), from: "evil"}, testOptions.Patience)
+		f, err := bare(s).exchange(t.Context(), tk, rich()).compare()
+		if err != nil || f.short != rest || f.differs == rest || s.compared["evil"] != 1 {
+			t.Errorf("rest %t: %+v, %v, compared %d", rest, f, err, s.compared["evil"])
+		}
+	}
+	for _, rest := range []bool{true, false} {
+		s := room()
+		hello := page{Kind: kindCompare, Parts: []part{{Room: low, Digest: hash(1)}, {Room: high, Digest: hash(2)}}}
+		_, err := answerTo(s, frames(t, hello, page{Parts: []part{{Room: low, Asks: k[:]}}, Rest: rest}))
+		if want := map[bool]int{true: 1, false: 2}[rest]; err != nil || s.compared["evil"] != want {
+			t.Errorf("rest %t: %v, compared %d rooms: want %d", rest, err, s.compared["evil"], want)
+		}
+	}
+}
+
+// An identity that the peer has not is a difference, for which one does not come back at once.
+func TestWantsInVain(t *testing.T) {
+	near, far := newShelf(), newShelf()
+	for _, s := range []*shelf{near, far} {
+		s.join(theRoom, "near", "far")
+		s.put(theRoom, paper{id: theRoom})
+	}
+	if f, _ := talkOnce(t, near, far, rich()); f.differs {
+		t.Error("a difference where there is none")
+	}
+	near.wanted[hash("epoch")] = theRoom
+	if f, _ := talkOnce(t, near, far, rich()); !f.differs || f.short {
+		t.Errorf("found %+v: want a difference", f)
+	}
+	far.held[hash("epoch")] = true
+	if f, _ := talkOnce(t, near, far, rich()); f.differs || !near.held[hash("epoch")] {
+		t.Errorf("found %+v, identity here: %t", f, near.held[hash("epoch")])
+	}
+}
+
 // frames returns pages as they are on the wire.
 func frames(tb testing.TB, ps ...page) (data []byte) {
 	tb.Helper()
