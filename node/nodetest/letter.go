@@ -51,6 +51,7 @@ func (t *Team) now() time.Time { return time.Now().Add(t.Ahead()) }
 // Passes lets time pass on every clock at once, without the minutes in between: what waits for a time finds that it has come.
 func (w *World) Passes(d time.Duration) {
 	for _, t := range w.teams {
+		t.harvest() // what is destroyed when its time has come
 		t.SetClock(t.Ahead() + d)
 	}
 	w.Wait(2 * time.Minute) // upkeep looks at the clock every minute

@@ -239,6 +239,9 @@ func (w *World) Split(groups ...[]*Team) {
 	w.Partition(places...)
 }
 
+// CutOff lets no packet pass between the two teams, until Heal.
+func (w *World) CutOff(a, b *Team) { w.Cut(a.place, b.place) }
+
 // Until waits, in virtual time, for something to come true.
 func (w *World) Until(what string, ok func() bool) {
 	w.T.Helper()

@@ -14,6 +14,9 @@ import (
 	"github.com/entente-network/entente/trust"
 )
 
+// roomPatience is how much virtual time a story waits for the word of a room to reach a node that is connected with another member.
+const roomPatience = 6 * time.Minute
+
 // A circle is what a story knows of a room.
 type circle struct {
 	mark   []byte                               // is in its name and its purpose, and nowhere else
@@ -129,7 +132,7 @@ func (t *Team) signsPaper(p *node.RoomPaper) *protocol.Envelope {
 func (t *Team) In(room protocol.Hash, act node.RoomAct) {
 	t.w.T.Helper()
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); t.w.Wait(500 * time.Millisecond) {
+	for end := time.Now().Add(roomPatience); time.Now().Before(end); t.w.Wait(500 * time.Millisecond) {
 		if err = t.TriesIn(room, act); err == nil {
 			return
 		}
@@ -155,10 +158,19 @@ func (t *Team) Objects(room protocol.Hash, o *Team) {
 	t.In(room, node.RoomAct{Kind: "object", Team: o.ID.String(), Reason: "unpaid debts"})
 }
 
-// Votes lets an officer say yes to what is proposed about a team.
+// Votes lets an officer sign the card about a team for which another steward voted.
 func (t *Team) Votes(room protocol.Hash, about *Team) {
 	t.w.T.Helper()
-	t.In(room, node.RoomAct{Kind: "vote", Proposal: about.ID.String()})
+	var card protocol.Hash
+	t.seesRoom(room, "a card about "+about.Name, func(v *node.RoomView) bool {
+		for _, p := range v.Proposals {
+			if p.Subject == about.ID && p.Card != nil && !slices.Contains(p.Votes, t.ID) {
+				card = p.ID
+			}
+		}
+		return !card.IsZero()
+	})
+	t.VotesFor(room, card)
 }
 
 // VotesFor lets an officer say yes to a proposal, in whatever step it is.
@@ -242,14 +254,17 @@ func (w *World) Decide(room, charter protocol.Hash, stewards ...*Team) {
 			}
 		}
 	}
-	for _, s := range stewards {
-		w.Until(s.Name+" adopts the charter", func() bool {
-			if decided(s) {
-				return true
+	var err error
+	waits := func(s *Team) bool { return !decided(s) }
+	for end := time.Now().Add(roomPatience); slices.ContainsFunc(stewards, waits); w.Wait(500 * time.Millisecond) {
+		for _, s := range stewards {
+			if waits(s) {
+				err = s.TriesIn(room, node.RoomAct{Kind: "vote", Proposal: charter.String()})
 			}
-			_ = s.TriesIn(room, node.RoomAct{Kind: "vote", Proposal: charter.String()})
-			return decided(s)
-		})
+		}
+		if time.Now().After(end) {
+			w.T.Fatalf("the charter %s is never decided: %v", charter.Short(), err)
+		}
 	}
 }
 
@@ -303,7 +318,7 @@ func (t *Team) SeesProposal(room protocol.Hash, kind string, o *Team) trust.Prop
 func (t *Team) seesRoom(room protocol.Hash, what string, ok func(v *node.RoomView) bool) node.RoomView {
 	t.w.T.Helper()
 	last := ""
-	for end := time.Now().Add(patience); time.Now().Before(end); t.w.Wait(200 * time.Millisecond) {
+	for end := time.Now().Add(roomPatience); time.Now().Before(end); t.w.Wait(200 * time.Millisecond) {
 		v, err := t.Node.Room(room.String())
 		if err == nil && ok(&v) {
 			t.w.look()
