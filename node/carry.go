@@ -46,8 +46,6 @@ type CarryReport struct {
 	New      int // parcels taken in
 	Waiting  int // parcels that wait for something, such as an agreement or the keys of their author
 	Refused  int // entries that prove the bundle wrong
-
-	maker protocol.TeamID // at import: whose heads came first
 }
 
 // ExportBundle writes what a team may have to w, sealed to its nodes: what arrived here since the time, and everything that this
@@ -397,6 +395,9 @@ func (r *carriedRoom) add(grant bool, b []byte) {
 	}
 }
 
+// byHand stands for the team from which records of rooms came in a bundle: nobody, since each speaks for itself.
+var byHand = protocol.Sum("entente/v1/by hand")
+
 func (n *Node) importRoom(ctx context.Context, r *carriedRoom, report *CarryReport) error {
 	all := *r
 	*r = carriedRoom{}
@@ -404,11 +405,11 @@ func (n *Node) importRoom(ctx context.Context, r *carriedRoom, report *CarryRepo
 		return nil
 	}
 	id, err := protocol.ParseHash(all.id)
-	if err != nil || report.maker.IsZero() {
+	if err != nil {
 		report.Refused += len(all.records) + len(all.grants)
 		return nil
 	}
-	err = n.takeRoom(report.maker, "", id, all.records)
+	err = n.takeRoom(byHand, "", id, all.records)
 	if err == nil {
 		err = n.takeGrants(ctx, id, all.grants)
 	}
@@ -450,9 +451,6 @@ func (n *Node) importHeads(b []byte, report *CarryReport) {
 	if blames(err) {
 		report.Refused++
 		return
-	}
-	if h != nil && report.maker.IsZero() {
-		report.maker = h.Team
 	}
 	if h != nil && h.For == n.team {
 		n.mu.RLock()
