@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -233,7 +234,8 @@ func drawUp(rs *trust.Rooms, p *RoomPaper, info trust.RoomInfo, a RoomAct, about
 		p.Envelope, _ = rs.RoomEnvelope(room, id)
 	}
 	card := func(to protocol.MemberStatus, kinds ...string) {
-		for _, q := range info.Proposals { // rather what others began than a second one beside it
+		ps := slices.SortedFunc(slices.Values(info.Proposals), rather)
+		for _, q := range ps { // rather what others began than a second one beside it
 			if q.Subject == about && q.Card != nil && q.MineVote && slices.Contains(kinds, q.Kind) {
 				if d = rs.MayVoteCard(room, q.ID, now); d.Allowed {
 					cosign(q.ID)
@@ -355,7 +357,22 @@ func findProposal(info trust.RoomInfo, query string) (trust.Proposal, error) {
 	case 1:
 		return fit[0], nil
 	}
+	if alike := func(p trust.Proposal) bool { return p.Kind == fit[0].Kind && p.Subject == fit[0].Subject && !p.Subject.IsZero() }; !slices.ContainsFunc(fit,
+		func(p trust.Proposal) bool { return !alike(p) }) {
+		return slices.MinFunc(fit, rather), nil // stewards who did not know of each other drew up the same twice
+	}
 	return trust.Proposal{}, fmt.Errorf("%d proposals fit %.70q: give more of the id", len(fit), query)
+}
+
+// rather orders proposals that come to the same: those for which this team can vote first, then by votes, so that they meet in one.
+func rather(a, b trust.Proposal) int {
+	mine := func(p trust.Proposal) int {
+		if p.MineVote {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(mine(a), mine(b)), cmp.Compare(len(b.Votes), len(a.Votes)), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
 // roomTeam finds a team that a person names in a room: also one that is known by the room alone. n.mu is held for reading.
