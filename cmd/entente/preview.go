@@ -135,7 +135,7 @@ func printPreview(p *program, v *control.Sent, files int) {
 	const most = 20
 	for i, t := range teams {
 		if i == most && len(teams) > most+1 {
-			p.sayf("  … and %d more; all of them with --json or entente team list", len(teams)-most)
+			p.sayf("  … and %d more; all of them with --json or entente %s", len(teams)-most, map[bool]string{true: "room show", false: "team list"}[v.Audience.Kind == "room"])
 			break
 		}
 		away := ""

@@ -20,6 +20,10 @@ func effect(r *control.Room, e *protocol.Envelope, rec protocol.Record, name nam
 	}
 	switch d := rec.(type) {
 	case *protocol.Accept:
+		if c, err := charterIn(r, d.Charter); err == nil && c.Version > 1 && c.IsSteward(d.Team) {
+			say("your team becomes a steward of %s under the charter above, once it is in effect: it decides with the others from then on", room)
+			return lines, fmt.Sprintf("Become a steward of %s?", room)
+		}
 		say("your team accepts the charter above: it is bound by its terms, and what members say, it keeps within them")
 		say("once it is in, it reads and speaks in the room; it may leave at any time: entente room leave")
 		return lines, fmt.Sprintf("Accept the charter of %s?", room)

@@ -20,17 +20,15 @@ type termLine struct{ title, short, whole string }
 
 // charterTerms are all terms of a charter but for who is in it. Two charters with the same terms have the same lines.
 func charterTerms(c *protocol.Charter) []termLine {
-	q := protocol.Quorum(len(c.Stewards))
 	ts := []termLine{
 		{"Name", plainLine(c.Name), plainLine(c.Name)},
 		{"Purpose", orNone(plainLine(c.Purpose)), indented(orNone(plainText(c.Purpose)))},
 		{"What may be said", "up to TLP:" + c.Ceiling.String(), fmt.Sprintf("Messages up to TLP:%s (Traffic Light Protocol 2.0 of FIRST). TLP:RED goes to "+
 			"persons, and never to a room.", c.Ceiling)},
 		{"Admission", fmt.Sprintf("%s, %s for objections", plural(int(c.Sponsors), "sponsor", "sponsors"), plural(int(c.ObjectionDays), "day", "days")),
-			admissionText(c, q)},
-		{"Membership", fmt.Sprintf("for at most %s", plural(int(c.CardDays), "day", "days")), fmt.Sprintf("A membership lasts at most %s; the votes of %s "+
-			"renew it. A team may leave at any time, by its own word. The votes of %s suspend a member, let it in again, or remove it.",
-			plural(int(c.CardDays), "day", "days"), stewardsText(q, len(c.Stewards)), stewardsText(q, len(c.Stewards)))},
+			admissionText(c)},
+		{"Membership", fmt.Sprintf("for at most %s", plural(int(c.CardDays), "day", "days")), fmt.Sprintf("A membership lasts at most %s; the stewards' votes "+
+			"renew it, suspend a member, let it in again, or remove it. A team may leave at any time, by its own word.", plural(int(c.CardDays), "day", "days"))},
 		{"Holds", fmt.Sprintf("one steward alone, for at most %s", plural(int(c.HoldDays), "day", "days")), fmt.Sprintf("One steward alone may keep a member out at once, "+
 			"for at most %s, and once for each member under one version of the charter. A hold touches no vote.", plural(int(c.HoldDays), "day", "days"))},
 		{"Passing on", map[protocol.Onward]string{protocol.OnwardNone: "not beyond the receiving team", protocol.OnwardConstituents: "to constituents at most",
@@ -79,7 +77,11 @@ func stewardsText(q, n int) string {
 	return fmt.Sprintf("%d of the %d stewards", q, n)
 }
 
-func admissionText(c *protocol.Charter, q int) string {
+func decidersText(c *protocol.Charter) string {
+	return stewardsText(protocol.Quorum(len(c.Stewards)), len(c.Stewards))
+}
+
+func admissionText(c *protocol.Charter) string {
 	sponsors := "No member has to vouch for a team that is to be admitted."
 	if c.Sponsors > 0 {
 		sponsors = fmt.Sprintf("%s for a team that is to be admitted.", plural(int(c.Sponsors), "member vouches", "members vouch"))
@@ -88,8 +90,7 @@ func admissionText(c *protocol.Charter, q int) string {
 	if c.ObjectionDays > 0 {
 		window = fmt.Sprintf("Then members may object for %s; an objection that stands is overruled by one vote more.", plural(int(c.ObjectionDays), "day", "days"))
 	}
-	return fmt.Sprintf("%s It accepts this charter. %s The votes of %s admit it. A team has no vote on its own membership.", sponsors, window,
-		stewardsText(q, len(c.Stewards)))
+	return sponsors + " It accepts this charter. " + window + " The stewards' votes admit it. A team has no vote on its own membership."
 }
 
 func attributionText(a protocol.Attribution) string {
@@ -160,7 +161,7 @@ func charterText(id protocol.Hash, c *protocol.Charter, name namer) string {
 		}
 		w.article(t.title, t.whole)
 	}
-	stewards := fmt.Sprintf("They decide, by the votes of %s. All of them are members.", stewardsText(protocol.Quorum(len(c.Stewards)), len(c.Stewards)))
+	stewards := fmt.Sprintf("They decide, by the votes of %s. All of them are members.", decidersText(c))
 	for _, s := range c.Stewards {
 		stewards += "\n  - " + plainLine(name(s))
 	}
@@ -199,6 +200,9 @@ func charterChanges(old, next *protocol.Charter, name namer) []string {
 		case before[i].whole != t.whole:
 			out = append(out, t.title+": changed; now:\n    "+strings.ReplaceAll(orNone(t.whole), "\n", "\n    "))
 		}
+	}
+	if was, is := decidersText(old), decidersText(next); was != is {
+		out = append(out, fmt.Sprintf("Who decides: %s (before: %s)", is, was))
 	}
 	for _, s := range next.Stewards {
 		if !old.IsSteward(s) {

@@ -267,3 +267,14 @@ func TestEffects(t *testing.T) {
 		}
 	}
 }
+
+// Who is to be a steward is told that it decides, not that it comes in.
+func TestAcceptingStewardship(t *testing.T) {
+	r := someRoom("Ring")
+	for team, want := range map[byte]string{1: "becomes a steward", 3: "once it is in"} {
+		lines, _ := effect(&r, &protocol.Envelope{}, &protocol.Accept{Charter: *r.Charter, Team: protocol.Hash{team}}, someNames)
+		if text := strings.Join(lines, "\n"); !strings.Contains(text, want) {
+			t.Errorf("team %d: got %q, want %q in it", team, text, want)
+		}
+	}
+}
