@@ -16,8 +16,8 @@ var demoCmd = command{
 	short: "a small world of six teams, to watch and to explore",
 	long: `Six fictional teams with real nodes meet on this machine's loopback interface and tell a story: they verify
 each other, publish documents about real incidents, refuse what rules forbid, go away and catch up; two of them sign an
-agreement and exchange what nobody else may have; a team is blocked, a server lost to a thief. Every claim is checked
-when it is printed.
+agreement and exchange what nobody else may have; four form a closed room, admit a fifth team and remove it; a team is
+blocked, a server lost to a thief. Every claim is checked when it is printed.
 
 Then the nodes stay up, to be explored with the ordinary commands from another terminal, until Ctrl-C. With --once
 the program ends after the story: with exit code 0 if every claim was true, else with 1.
@@ -113,6 +113,8 @@ func demoTour(w *demoWorld) []string {
 		{a, "search CVE-2023-34362"},
 		{a, "agree list"},
 		{f, "agree show " + w.agreed.Short() + " --text"},
+		{a, "room list"},
+		{b, "room show " + demoRoomName},
 		{b, "show " + w.letter("source.md").id.Short() + " --as " + demoReader},
 		{a, "receipts " + w.letter("source.md").id.Short()},
 		{a, "audit log"},
@@ -128,6 +130,9 @@ func demoTour(w *demoWorld) []string {
 // explore opens the control sockets and asks each node over its own, as the ordinary commands do.
 func (w *demoWorld) explore() error {
 	for _, t := range w.teams {
+		if t.server != nil {
+			continue
+		}
 		if err := t.serve(); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}

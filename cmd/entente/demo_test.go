@@ -39,6 +39,11 @@ func TestDemoFiles(t *testing.T) {
 		"newkey.txt":            {content.Text, tlp.Amber},
 		"strict.txt":            {content.Text, tlp.AmberStrict},
 		"source.md":             {content.Markdown, tlp.Red},
+		"acidrain.misp.json":    {content.MISP, tlp.Amber},
+		"windfarm.txt":          {content.Text, tlp.AmberStrict},
+		"modems.txt":            {content.Text, tlp.Amber},
+		"gateway.txt":           {content.Text, tlp.Amber},
+		"harbour.txt":           {content.Text, tlp.Amber},
 	}
 	files, err := demoFiles.ReadDir("demo")
 	if err != nil {
@@ -82,6 +87,8 @@ func TestDemoTour(t *testing.T) {
 		"search":       "MOVEit",
 		"agree list":   "AMBER+STRICT",
 		"agree show":   "AGREEMENT ON THE EXCHANGE OF INFORMATION",
+		"room list":    "KA-SAT",
+		"room show":    "closed",
 		"show":         "555-0143",
 		"receipts":     "opened",
 		"audit log":    "agreement-ceiling",

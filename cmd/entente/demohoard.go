@@ -135,7 +135,7 @@ func (w *demoWorld) lettersBetween(a, b *demoTeam) (out []demoSecret, err error)
 	pair := []*demoTeam{a, b}
 	add := func(what string, needle []byte) { out = append(out, demoSecret{what, needle, pair, true}) }
 	for _, l := range w.letters {
-		if !l.private || !slices.Contains(l.readers, a) || !slices.Contains(l.readers, b) {
+		if !l.private || l.room || !slices.Contains(l.readers, a) || !slices.Contains(l.readers, b) {
 			continue
 		}
 		add("the id of "+l.doc.name, l.id[:])
@@ -182,7 +182,7 @@ func (w *demoWorld) wire(from, to *demoTeam) (out [][]byte, err error) {
 			if err != nil {
 				return err
 			}
-			if p.Sealed {
+			if p.Sealed && p.Epoch.IsZero() { // those of rooms are for others too
 				out = append(out, slice(p.Body))
 			}
 		}

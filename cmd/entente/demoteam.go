@@ -15,6 +15,7 @@ import (
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/node/control"
 	"github.com/entente-network/entente/protocol"
+	"github.com/entente-network/entente/protocol/seal"
 	"github.com/entente-network/entente/protocol/tlp"
 	"github.com/entente-network/entente/store/keyring"
 )
@@ -198,6 +199,10 @@ type demoLetter struct {
 	readers []*demoTeam // the author included
 	routine bool        // one of many, not in the table
 	private bool        // for the readers alone; of RED their nodes carry it, and persons read it
+
+	room      bool        // said in the room
+	sealed    []byte      // of room: what passes between nodes
+	destroyed []*demoTeam // of room: who gave it up, and is none of the readers any more
 }
 
 // holds is nil if the team holds the letter whole: the author's, under its label, byte for byte. What is RED it holds as its
@@ -242,6 +247,9 @@ type demoWorld struct {
 	channels  []protocol.Channel // between two teams, in which something was said
 	agreed    protocol.Hash      // the agreement that the story is at
 	sticks    [][]byte           // bundles that were carried
+	room      protocol.Hash      // the room of the story
+	roomed    []*demoTeam        // who is in it
+	kept      []seal.Identity    // what a member had before it was out
 }
 
 func newDemoWorld(ctx context.Context, out *printer, dir string) *demoWorld {
@@ -320,7 +328,7 @@ func (w *demoWorld) post(from *demoTeam, doc demoDoc, d node.Draft, to []*demoTe
 		return nil, fmt.Errorf("%s sends %s: %w", from.name, doc.name, err)
 	}
 	l := &demoLetter{doc: doc, author: from, id: sent.ID, label: sent.Label, title: sent.Title, readers: append(slices.Clone(to), from),
-		private: sent.Audience.Kind != "community"}
+		private: sent.Audience.Kind != "community", room: sent.Audience.Kind == "room"}
 	w.letters = append(w.letters, l)
 	return l, nil
 }

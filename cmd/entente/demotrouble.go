@@ -321,6 +321,8 @@ func (w *demoWorld) accounted() error {
 				mark = "✉"
 			case has == nil:
 				mark = "✓"
+			case slices.Contains(l.destroyed, t):
+				mark = "×"
 			}
 			row = append(row, mark)
 		}
@@ -331,7 +333,7 @@ func (w *demoWorld) accounted() error {
 	if !w.out.json {
 		tab.print(w.out)
 	}
-	w.say("           ✓ has it whole   ✉ carries it closed, for a person   · has nothing of it")
+	w.say("           ✓ has it whole   ✉ carries it closed, for a person   × destroyed it   · has nothing of it")
 	w.claim(errors.Join(wrong...), "for %d documents and six teams: who should have it has it whole, and nobody else", cells/len(w.teams))
 	return w.uninvitedHold()
 }
@@ -361,5 +363,10 @@ func (w *demoWorld) uninvitedHold() error {
 	secrets = append(secrets, more...)
 	values, err := w.keepsSecrets(secrets, append(slices.Clone(w.teams), w.uninvited...))
 	w.claim(err, "all homes are searched again, and the stranger's and the thief's, %d values: of what two told each other no third has a byte", values)
+	if secrets, err = w.saidIn(w.lettersInRoom()); err != nil {
+		return err
+	}
+	values, err = w.keepsSecrets(secrets, append(slices.Clone(w.teams), w.uninvited...))
+	w.claim(err, "and of what was said in the room, %d values: who was out when it was said has not a byte of it", values)
 	return nil
 }
