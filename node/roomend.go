@@ -17,9 +17,14 @@ const closedGrace = 14 * 24 * time.Hour
 // overNoteOfRoom holds when this node first saw that a room is over for this team. What others wrote about the time does not count.
 const overNoteOfRoom = "over"
 
+// isOver reports whether a room is over for this team.
+func isOver(i trust.RoomInfo) bool {
+	return i.State == trust.RoomClosed || i.Mine == trust.StandingLeft || i.Mine == trust.StandingRemoved
+}
+
 // roomOver returns when this node first saw that a room is over for this team; zero if it is not.
 func (n *Node) roomOver(i trust.RoomInfo) (time.Time, error) {
-	over := i.State == trust.RoomClosed || i.Mine == trust.StandingLeft || i.Mine == trust.StandingRemoved
+	over := isOver(i)
 	b, err := n.st.RoomNote(i.ID, overNoteOfRoom)
 	seen := err == nil && len(b) == 8
 	switch {
@@ -71,11 +76,14 @@ func (n *Node) keepRoomTerms(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// overSince returns what roomOver noted.
+// overSince returns what roomOver noted, or will note of a room that has just ended.
 func (n *Node) overSince(i trust.RoomInfo) time.Time {
+	if !isOver(i) {
+		return time.Time{}
+	}
 	b, err := n.st.RoomNote(i.ID, overNoteOfRoom)
 	if err != nil || len(b) != 8 {
-		return time.Time{}
+		return n.now()
 	}
 	return time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
 }

@@ -227,8 +227,13 @@ func (n *Node) grants(team protocol.TeamID, to trust.NodeSealTo, room protocol.H
 }
 
 // TakeGrants implements roomsync.Backend.
-func (c circle) TakeGrants(ctx context.Context, _ peer.ID, room protocol.Hash, raws [][]byte) error {
-	return c.n.takeGrants(ctx, room, raws)
+func (c circle) TakeGrants(ctx context.Context, p peer.ID, room protocol.Hash, raws [][]byte) error {
+	first := len(c.n.ring.Epochs(room)) == 0
+	err := c.n.takeGrants(ctx, room, raws)
+	if first && len(c.n.ring.Epochs(room)) > 0 {
+		c.n.engine.PeerReady(p) // whoever gave the first key to this room has what was said in it before
+	}
+	return err
 }
 
 func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte) error {
