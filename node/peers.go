@@ -167,10 +167,11 @@ func (n *Node) addrsOf(p peer.ID) []multiaddr.Multiaddr {
 	for i, info := range infos {
 		states[i] = n.states[info.Team]
 	}
+	as := n.admitted[p].team // also of who is known by a room alone
 	n.mu.RUnlock()
 	var out, old []multiaddr.Multiaddr
 	for i, info := range infos {
-		if info.Team != n.team && !trust.MayConnect(states[i]) {
+		if info.Team != n.team && info.Team != as && !trust.MayConnect(states[i]) {
 			continue
 		}
 		for _, s := range info.Addrs {
