@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,13 +72,15 @@ func TestEqual(t *testing.T) {
 func TestTell(t *testing.T) {
 	posts(t, 3, Options{Every: time.Hour, Settle: time.Hour}, func(t *testing.T, w *world.World, ps []*post) {
 		a, b, c := ps[0], ps[1], ps[2]
-		meet(w, ps, [2]int{0, 1}, [2]int{0, 2})
 		delete(a.members[theRoom], c.ID())
+		meet(w, ps, [2]int{0, 1}, [2]int{0, 2})
 		settle(10 * time.Second)
 		began := time.Now()
 		var arrived time.Time
 		count(b.shelf, func() any {
 			b.take = func(context.Context, peer.ID) error {
+				b.shelf.mu.Lock()
+				defer b.shelf.mu.Unlock()
 				if arrived.IsZero() {
 					arrived = time.Now()
 				}
@@ -343,10 +346,10 @@ func TestBreaksInTheMiddle(t *testing.T) {
 	posts(t, 2, Options{}, func(t *testing.T, w *world.World, ps []*post) {
 		a, b := ps[0], ps[1]
 		a.put(theRoom, papers("a", 3000, 4000)...)
-		n := 0
+		var n atomic.Int64
 		count(b.shelf, func() any {
 			b.take = func(ctx context.Context, _ peer.ID) error {
-				if n++; n == 5 {
+				if n.Add(1) == 5 {
 					for _, c := range b.Network().ConnsToPeer(a.ID()) {
 						go c.Close()
 					}
@@ -380,15 +383,15 @@ func TestOwnFailure(t *testing.T) {
 	posts(t, 2, Options{}, func(t *testing.T, w *world.World, ps []*post) {
 		a, b := ps[0], ps[1]
 		a.put(theRoom, papers("a", 3, 100)...)
-		tries := 0
+		var tries atomic.Int64
 		count(b.shelf, func() any {
-			b.take = func(context.Context, peer.ID) error { tries++; return errors.New("the disk is full") }
+			b.take = func(context.Context, peer.ID) error { tries.Add(1); return errors.New("the disk is full") }
 			return nil
 		})
 		meet(w, ps, [2]int{0, 1})
 		settle(time.Hour)
-		if tries < 3 || tries > 60 {
-			t.Errorf("%d tries in an hour: want 3 to 60", tries)
+		if n := tries.Load(); n < 3 || n > 60 {
+			t.Errorf("%d tries in an hour: want 3 to 60", n)
 		}
 		count(b.shelf, func() any { b.take = nil; return nil })
 		settle(6 * time.Minute)

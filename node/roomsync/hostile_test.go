@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,8 +66,8 @@ func ended(s network.Stream) bool {
 
 func TestStranger(t *testing.T) {
 	siege(t, Options{}, func(t *testing.T, victim *post, evil host.Host) {
-		opened := 0
-		evil.SetStreamHandler(Protocol, func(s network.Stream) { opened++; _ = s.Reset() })
+		var streams atomic.Int64
+		evil.SetStreamHandler(Protocol, func(s network.Stream) { streams.Add(1); _ = s.Reset() })
 		count(victim.shelf, func() any { victim.barred[evil.ID()] = true; return nil })
 		victim.Recheck(evil.ID())
 		s := stream(t, evil, victim, frames(t, page{Kind: kindCompare}))
@@ -74,11 +75,11 @@ func TestStranger(t *testing.T) {
 		if !ended(s) {
 			t.Error("a stranger was answered")
 		}
-		before := opened // from before it was barred
+		before := streams.Load() // from before it was barred
 		victim.Tell(evil.ID(), theRoom, [][]byte{{1}})
 		victim.PeerReady(evil.ID())
 		settle(time.Hour)
-		if opened != before {
+		if streams.Load() != before {
 			t.Error("a stream was opened to a stranger")
 		}
 		victim.innocent(t)
@@ -90,15 +91,15 @@ func TestOutsider(t *testing.T) {
 	siege(t, Options{}, func(t *testing.T, victim *post, evil host.Host) {
 		count(victim.shelf, func() any { delete(victim.members[theRoom], evil.ID()); return nil })
 		settle(10 * time.Second)
-		opened := 0
-		evil.SetStreamHandler(Protocol, func(s network.Stream) { opened++; _ = s.Reset() })
+		var streams atomic.Int64
+		evil.SetStreamHandler(Protocol, func(s network.Stream) { streams.Add(1); _ = s.Reset() })
 		victim.PeerReady(evil.ID())
 		victim.Changed(theRoom, "")
 		victim.Tell(evil.ID(), theRoom, [][]byte{{1}})
 		victim.Grant(evil.ID(), theRoom, [][]byte{{1}})
 		settle(time.Hour)
-		if opened > 0 {
-			t.Errorf("%d streams were opened to an outsider", opened)
+		if streams.Load() > 0 {
+			t.Errorf("%d streams were opened to an outsider", streams.Load())
 		}
 		s := stream(t, evil, victim, frames(t, page{Kind: kindCompare, Parts: []part{{Room: theRoom, Digest: hash("x")}}},
 			page{}, page{Parts: []part{{Room: theRoom, Epochs: []protocol.Hash{hash("e")}}}}))
@@ -221,11 +222,11 @@ func TestComparesAgainAndAgain(t *testing.T) {
 // One who never answers is tried ever more rarely, and named.
 func TestNeverAnswers(t *testing.T) {
 	siege(t, Options{}, func(t *testing.T, victim *post, evil host.Host) {
-		opened := 0
-		evil.SetStreamHandler(Protocol, func(network.Stream) { opened++ })
+		var streams atomic.Int64
+		evil.SetStreamHandler(Protocol, func(network.Stream) { streams.Add(1) })
 		settle(time.Hour)
-		if !victim.blamed("does not answer") || opened > 30 {
-			t.Errorf("%d streams were opened in an hour, offences %q", opened, victim.offences)
+		if !victim.blamed("does not answer") || streams.Load() > 30 {
+			t.Errorf("%d streams were opened in an hour, offences %q", streams.Load(), victim.offences)
 		}
 	})
 }
