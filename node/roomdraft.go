@@ -357,7 +357,9 @@ func findProposal(info trust.RoomInfo, query string) (trust.Proposal, error) {
 	case 1:
 		return fit[0], nil
 	}
-	if alike := func(p trust.Proposal) bool { return p.Kind == fit[0].Kind && p.Subject == fit[0].Subject && !p.Subject.IsZero() }; !slices.ContainsFunc(fit,
+	if alike := func(p trust.Proposal) bool {
+		return p.Kind == fit[0].Kind && p.Subject == fit[0].Subject && !p.Subject.IsZero()
+	}; !slices.ContainsFunc(fit,
 		func(p trust.Proposal) bool { return !alike(p) }) {
 		return slices.MinFunc(fit, rather), nil // stewards who did not know of each other drew up the same twice
 	}
