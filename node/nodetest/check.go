@@ -23,6 +23,7 @@ type place struct {
 // holds a place of a feed that is not forked holds the same there as all others.
 func (w *World) Check() {
 	w.T.Helper()
+	w.look()
 	all, forked := map[place]protocol.Hash{}, map[protocol.KID]bool{}
 	for _, t := range w.teams {
 		if t.Node != nil {
