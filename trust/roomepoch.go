@@ -286,9 +286,9 @@ func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.
 			return "grant-excluded"
 		}
 	}
-	v := r.head()
-	from := v.lines[team].tip().joined
-	switch v.History {
+	under, came := r.came(team)
+	from := came
+	switch v := r.head(); v.History {
 	case protocol.HistoryAll:
 		from = 0
 	case protocol.HistoryDate:
@@ -297,33 +297,41 @@ func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.
 	switch {
 	case e.Created < from:
 		return "grant-history"
-	case !r.madeBefore(e.Epoch, team):
+	case !r.madeBefore(e.Epoch, team, under, came):
 		return "grant-excluded"
 	}
 	return ""
 }
 
-// madeBefore reports whether who made the epoch cannot have known the team as a member: it was made under an earlier charter than
-// the one under which the team came, or before its card was drafted; or, if the team is one of the founders, before anything was
-// decided. What can be told by the order of records is not left to clocks.
-func (r *roomAt) madeBefore(e *protocol.Epoch, t protocol.TeamID) bool {
+// came returns under which version, by its place in the chain, a member came, and when the card was drafted that brought it in;
+// zero if it is one of the founders.
+func (r *roomAt) came(t protocol.TeamID) (under int, at uint64) {
 	joined := r.head().lines[t].tip().joined
-	made := slices.IndexFunc(r.versions, func(v *roomVersion) bool { return v.id == e.Charter })
-	if made < 0 {
-		return false
-	}
 	for i, v := range slices.Backward(r.versions) {
-		came := uint64(0)
 		if l := v.lines[t]; l != nil {
 			for _, c := range l.valid {
-				if c.admits() && c.Joined == joined && (came == 0 || c.Issued < came) {
-					came = c.Issued
+				if c.admits() && c.Joined == joined && (at == 0 || c.Issued < at) {
+					under, at = i, c.Issued
 				}
 			}
 		}
-		if came != 0 {
-			return made < i || made == i && e.Created < came && !r.ahead(came)
+		if at != 0 {
+			return under, at
 		}
+	}
+	return 0, 0
+}
+
+// madeBefore reports whether who made the epoch cannot have known the team as a member: it was made under an earlier charter than
+// the one under which the team came, or before its card was drafted; or, if the team is one of the founders, before anything was
+// decided. What can be told by the order of records is not left to clocks.
+func (r *roomAt) madeBefore(e *protocol.Epoch, t protocol.TeamID, under int, came uint64) bool {
+	made := slices.IndexFunc(r.versions, func(v *roomVersion) bool { return v.id == e.Charter })
+	switch {
+	case made < 0:
+		return false
+	case came != 0:
+		return made < under || made == under && e.Created < came && !r.ahead(came)
 	}
 	return made == 0 && !r.versions[0].IsSteward(t) && e.Cards == r.versions[0].bare() && e.Holds.IsZero()
 }
@@ -406,26 +414,36 @@ func (rs *Rooms) AcceptMessage(st *protocol.Statement, feed protocol.FeedID, seq
 	}
 	m := r.roll.member(st.Author)
 	if m.Status == StandingProposed && r.head().lines[st.Author].status() == 0 {
-		m = RoomMember{} // who was out and is proposed again
+		m.Status = StandingNone // who was out and is proposed again
 	}
+	return roomDecision(r.author(m, feed, seq))
+}
+
+// testOnlyAuthor, if set, takes the place of author.
+var testOnlyAuthor func(m RoomMember) string
+
+// author returns the rule by which what a team said does not take effect; "" if it does.
+func (r *roomAt) author(m RoomMember, feed protocol.FeedID, seq uint64) (rule string) {
 	switch {
+	case testOnlyAuthor != nil:
+		return testOnlyAuthor(m)
 	case m.Status == StandingMember:
-		return roomDecision("")
+		return ""
 	case m.Status == StandingHeld:
-		return roomDecision("author-held")
-	case slices.ContainsFunc(r.cuts(st.Author, m), func(h protocol.Head) bool { return h.Feed == feed && seq <= h.Seq }):
-		return roomDecision("")
+		return "author-held"
+	case slices.ContainsFunc(r.cuts(m), func(h protocol.Head) bool { return h.Feed == feed && seq <= h.Seq }):
+		return ""
 	case m.Status == StandingSuspended:
-		return roomDecision("author-suspended")
+		return "author-suspended"
 	}
-	return roomDecision("author-out")
+	return "author-out"
 }
 
 // cuts returns how far the feeds of a team that is out stand: by what put it out, or under the last version that knew it.
-func (r *roomAt) cuts(t protocol.TeamID, m RoomMember) []protocol.Head {
+func (r *roomAt) cuts(m RoomMember) []protocol.Head {
 	for i := len(r.versions) - 1; i >= 0 && m.Status == StandingNone; i-- {
-		if l := r.versions[i].lines[t]; l.status() != 0 {
-			m = r.member(r.versions[i], t, l)
+		if l := r.versions[i].lines[m.Team]; l.status() != 0 {
+			m = r.member(r.versions[i], m.Team, l)
 		}
 	}
 	return m.Cuts
