@@ -18,6 +18,7 @@ func (e *Engine) answer(ctx context.Context, t *talk, pt *partner) (compared, to
 		return false, false, err
 	}
 	x := e.exchange(ctx, t, pt.purse)
+	defer x.release()
 	switch {
 	case first.Kind == kindTell:
 		err = x.told(first)
@@ -101,19 +102,20 @@ func (x *exchange) compared(first *page) error {
 	}
 
 	n := 0
-	_, err = x.read(hasRecords|hasEpochs, nil, func(p *part) error {
+	err = x.receive(hasRecords|hasEpochs, func(p *part) error {
 		if n += len(p.Epochs); n > MaxGrants {
 			return fmt.Errorf("%w: it asks for over %d grants", protocol.ErrMalformed, MaxGrants)
 		}
 		x.wants[p.Room] = append(x.wants[p.Room], p.Epochs...)
-		return x.take(p.Room, p.Records)
+		return nil
 	})
-	if err != nil && !errors.Is(err, io.EOF) {
+	over := errors.Is(err, io.EOF) // nothing more is wanted
+	if err != nil && !over {
 		return err
 	}
 	x.settle(told)
-	if err != nil {
-		return nil // nothing more is wanted
+	if over {
+		return nil
 	}
 	return x.grant()
 }
@@ -121,7 +123,7 @@ func (x *exchange) compared(first *page) error {
 // list says what is the same, and of all else what the peer may ask for. It returns the rooms that both named and that differ.
 func (x *exchange) list(theirs map[protocol.Hash]protocol.Hash) (told []protocol.Hash, err error) {
 	err = x.say(func(yield func(part) bool) {
-		for _, room := range ascending(x.mine, x.missing) {
+		for _, room := range ascending(x.mine, x.mine) {
 			digest, named := theirs[room]
 			p := part{Room: room, Same: named && digest == x.mine[room]}
 			if p.Same {

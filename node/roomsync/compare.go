@@ -79,7 +79,9 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 		return f, err
 	}
 	defer func() { t.end(err) }()
-	if f, err = e.exchange(ctx, t, purse).compare(); errors.Is(err, io.EOF) { // where an answer was due
+	x := e.exchange(ctx, t, purse)
+	defer x.release()
+	if f, err = x.compare(); errors.Is(err, io.EOF) { // where an answer was due
 		err = io.ErrUnexpectedEOF
 	}
 	return f, err
@@ -88,7 +90,7 @@ func (e *Engine) compare(ctx context.Context, p peer.ID, purse *rate.Limiter) (f
 // compare is the opener's side of a comparison.
 func (x *exchange) compare() (f finding, err error) {
 	w := x.turn()
-	for _, room := range ascending(x.mine, x.missing) {
+	for _, room := range ascending(x.mine, x.mine) {
 		if err := w.add(part{Room: room, Digest: x.mine[room]}); err != nil {
 			return f, err
 		}
@@ -108,12 +110,7 @@ func (x *exchange) compare() (f finding, err error) {
 	if err := x.say(slices.Values(reply)); err != nil {
 		return f, err
 	}
-	if _, err := x.read(hasAsks|hasRecords, nil, func(p *part) error {
-		if err := x.note(p); err != nil {
-			return err
-		}
-		return x.take(p.Room, p.Records)
-	}); err != nil {
+	if err := x.receive(hasAsks|hasRecords, x.note); err != nil {
 		return f, err
 	}
 	x.settle(told)

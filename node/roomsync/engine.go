@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/entente-network/entente/protocol"
 )
@@ -60,7 +61,8 @@ type Backend interface {
 	// Held returns the Sums of all that this node has of a room, whoever may be given it, in any order.
 	Held(room protocol.Hash) []protocol.Hash
 	// Take verifies and durably keeps what p gave of a room, of which this node may know nothing yet. The first charter, if p
-	// gives it, comes first of all; other records come in any order. raws are Take's to keep. An error ends the conversation.
+	// gives it, comes first of all; other records come in any order. Of a room that Rooms does not name to p, all that p
+	// gives after a comparison comes in one call, where there is memory for it. raws are Take's to keep. An error ends the conversation.
 	// One that wraps ErrRefused makes p an offender. Any other says that this node could not do its work, or cannot judge
 	// yet: the same will be asked for again. To a p that shares no room with this node it must make no difference whether the
 	// room is known.
@@ -112,7 +114,8 @@ type Engine struct {
 	notify  *network.NotifyBundle
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	wake    chan struct{} // a token for the loop
+	wake    chan struct{}       // a token for the loop
+	strange *semaphore.Weighted // maxStrange
 	wg      sync.WaitGroup
 
 	mu        sync.Mutex // never held over a wait for the network or a call of the backend
@@ -126,7 +129,7 @@ type Engine struct {
 // New returns an engine that serves the host's peers until Close.
 func New(h host.Host, b Backend, o Options) *Engine {
 	e := &Engine{host: h, backend: b, opt: o.withDefaults(), wake: make(chan struct{}, 1), partners: map[peer.ID]*partner{},
-		changes: map[protocol.Hash]*change{}}
+		changes: map[protocol.Hash]*change{}, strange: semaphore.NewWeighted(maxStrange)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.notify = &network.NotifyBundle{DisconnectedF: func(_ network.Network, c network.Conn) { e.away(c.RemotePeer()) }}
 	h.Network().Notify(e.notify)

@@ -330,6 +330,9 @@ func TestNewcomer(t *testing.T) {
 		if !same(a.shelf, b.shelf, theRoom) || len(b.shelf.log) != 301 {
 			t.Fatalf("%d records, %d given: want 301", len(b.rooms[theRoom]), len(b.shelf.log))
 		}
+		if b.takes != 1 {
+			t.Errorf("they came in %d calls: want one, for any of them may say that the room is anything to b", b.takes)
+		}
 		if b.shelf.firsts[theRoom] != theRoom {
 			t.Error("another record came before the first charter")
 		}

@@ -3,6 +3,7 @@ package roomsync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,9 +27,11 @@ type exchange struct {
 	cut     map[protocol.Hash]bool            // rooms of which this side did not ask for all
 	asks    map[protocol.Hash]map[mark]bool   // what the peer asks for
 	wants   map[protocol.Hash][]protocol.Hash // epochs whose grants one side asks for
+	strange map[protocol.Hash][][]byte        // what came of rooms that are not shared, to be taken together
 
 	asking, asked int  // marks that this side, that the peer asks for
 	spent         int  // bytes that the peer was given for asking
+	budget        int  // bytes taken of Engine.strange
 	took          bool // this side was given something
 	short         bool // something was left for another conversation
 }
@@ -38,7 +41,7 @@ func (e *Engine) exchange(ctx context.Context, t *talk, purse *rate.Limiter) *ex
 		Engine: e, talk: t, ctx: ctx, purse: purse,
 		mine: map[protocol.Hash]protocol.Hash{}, offered: map[protocol.Hash][]Record{},
 		missing: map[protocol.Hash]map[mark]bool{}, cut: map[protocol.Hash]bool{},
-		asks: map[protocol.Hash]map[mark]bool{}, wants: map[protocol.Hash][]protocol.Hash{},
+		asks: map[protocol.Hash]map[mark]bool{}, wants: map[protocol.Hash][]protocol.Hash{}, strange: map[protocol.Hash][][]byte{},
 	}
 	for _, r := range e.shared(t.peer) {
 		x.mine[r.ID] = r.Digest
@@ -138,7 +141,8 @@ func (x *exchange) give(w *turn, room protocol.Hash) error {
 	return w.addRaws(room, raws, false)
 }
 
-// take has records kept that this side asked for.
+// take has records kept that this side asked for: at once if the room is shared, else when all of them are there, as far as there
+// is memory for them. For whether a room is anything to this node may show in any of its records.
 func (x *exchange) take(room protocol.Hash, raws [][]byte) error {
 	if len(raws) == 0 {
 		return nil
@@ -151,9 +155,50 @@ func (x *exchange) take(room protocol.Hash, raws [][]byte) error {
 		}
 		delete(missing, m)
 	}
+	if _, shared := x.mine[room]; !shared {
+		size := 0
+		for _, r := range raws {
+			size += len(r)
+		}
+		raws = append(x.strange[room], raws...)
+		delete(x.strange, room)
+		if x.budget+size <= maxGiven && x.Engine.strange.TryAcquire(int64(size)) {
+			x.budget += size
+			x.strange[room] = raws
+			return nil
+		}
+	}
 	x.took = true
 	return x.backend.Take(x.ctx, x.peer, room, raws)
 }
+
+// takeStrange has kept what came of rooms that are not shared.
+func (x *exchange) takeStrange() error {
+	for _, room := range ascending(x.strange, x.strange) {
+		if raws := x.strange[room]; len(raws) > 0 {
+			x.took = true
+			if err := x.backend.Take(x.ctx, x.peer, room, raws); err != nil {
+				return err
+			}
+		}
+	}
+	clear(x.strange)
+	return nil
+}
+
+// receive reads a turn of records, which it has kept, though the turn breaks off, and whatever each takes in besides.
+func (x *exchange) receive(fields field, each func(*part) error) error {
+	_, err := x.read(fields, nil, func(p *part) error {
+		if err := each(p); err != nil {
+			return err
+		}
+		return x.take(p.Room, p.Records)
+	})
+	return errors.Join(err, x.takeStrange())
+}
+
+// release gives back what the exchange took of budgets.
+func (x *exchange) release() { x.Engine.strange.Release(int64(x.budget)) }
 
 // settle says that shared rooms of which the peer told all were compared, where all that was asked for came.
 func (x *exchange) settle(rooms []protocol.Hash) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 
@@ -50,7 +51,9 @@ func pipe() (near, far *line) {
 }
 
 // bare returns an engine without a host.
-func bare(s *shelf) *Engine { return &Engine{backend: s, opt: testOptions} }
+func bare(s *shelf) *Engine {
+	return &Engine{backend: s, opt: testOptions, strange: semaphore.NewWeighted(maxStrange)}
+}
 
 func rich() *rate.Limiter { return rate.NewLimiter(purseEach, purseSize) }
 
@@ -58,9 +61,10 @@ func rich() *rate.Limiter { return rate.NewLimiter(purseEach, purseSize) }
 func talkOnce(t interface{ Fatalf(string, ...any) }, near, far *shelf, purse *rate.Limiter) (f finding, took bool) {
 	a, b := pipe()
 	ended := make(chan error, 1)
+	at := bare(far)
 	go func() {
 		tk := newTalk(context.Background(), b, testOptions.Patience)
-		_, farTook, err := bare(far).answer(context.Background(), tk, newPartner(context.Background(), "far", "near", &testOptions))
+		_, farTook, err := at.answer(context.Background(), tk, newPartner(context.Background(), "far", "near", &testOptions))
 		took = farTook
 		tk.end(err)
 		ended <- err
@@ -71,6 +75,9 @@ func talkOnce(t interface{ Fatalf(string, ...any) }, near, far *shelf, purse *ra
 	tk.end(err)
 	if ferr := <-ended; err != nil || ferr != nil {
 		t.Fatalf("a conversation failed: %v; %v", err, ferr)
+	}
+	if !at.strange.TryAcquire(maxStrange) {
+		t.Fatalf("a conversation kept a budget")
 	}
 	return f, took
 }
@@ -191,6 +198,37 @@ func TestTooMuchForOne(t *testing.T) {
 	f, _ = talkOnce(t, near, far, rich())
 	if f.short || near.compared["far"] != 5 {
 		t.Errorf("short %t, %d rooms compared: want false, 5", f.short, near.compared["far"])
+	}
+}
+
+// Where memory is short, what came of a room that is not shared is taken before all is there. If its stream breaks it is taken too.
+func TestStrange(t *testing.T) {
+	own := papers("own", 300, 0)
+	var raws [][]byte
+	var offers []byte
+	for _, p := range own {
+		m := markOf(Sum(p.raw()))
+		raws, offers = append(raws, p.raw()), append(offers, m[:]...)
+	}
+	hello := page{Kind: kindCompare, Parts: []part{{Room: theRoom, Digest: hash("x")}}}
+	given := []page{{Parts: []part{{Room: theRoom, Records: raws[:100]}}, More: true}, {Parts: []part{{Room: theRoom, Records: raws[100:200]}}, More: true},
+		{Parts: []part{{Room: theRoom, Records: raws[200:]}}}}
+	for _, tt := range []struct {
+		memory       int64
+		pages        int
+		takes, taken int
+	}{{maxStrange, 3, 1, 300}, {5000, 3, 2, 300}, {0, 3, 3, 300}, {maxStrange, 2, 1, 200}} {
+		s := newShelf()
+		e := &Engine{backend: s, opt: testOptions, strange: semaphore.NewWeighted(tt.memory)}
+		data := frames(t, append([]page{hello, {Parts: []part{{Room: theRoom, Offers: offers}}}}, given[:tt.pages]...)...)
+		tk := newTalk(t.Context(), &line{Reader: bytes.NewReader(data), Writer: io.Discard, end: io.NopCloser(nil), from: "evil"}, testOptions.Patience)
+		_, took, err := e.answer(t.Context(), tk, newPartner(t.Context(), "me", "evil", &testOptions))
+		if s.takes != tt.takes || len(s.rooms[theRoom]) != tt.taken || !took || (err == nil) != (tt.pages == 3) {
+			t.Errorf("%+v: %d calls, %d records, %v", tt, s.takes, len(s.rooms[theRoom]), err)
+		}
+		if !e.strange.TryAcquire(tt.memory) {
+			t.Errorf("%+v: a budget was kept", tt)
+		}
 	}
 }
 

@@ -25,6 +25,9 @@ const (
 	maxGiven = 32 << 20     // bytes of records that are given in one turn
 	maxTurn  = 2 * maxGiven // bytes of the frames of one turn
 	maxTold  = 4 << 20      // bytes of what is told in one conversation
+
+	// maxStrange is the bytes of rooms that are not shared with who gave them, and not taken yet, in all conversations.
+	maxStrange = 2 * maxGiven
 )
 
 // A kind is what a conversation is for.
