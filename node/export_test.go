@@ -15,6 +15,8 @@ type Mutant struct {
 	Question func(q *trust.Question)
 	MayHave  func(team protocol.TeamID, c protocol.Channel) bool
 	Inner    func(inner []byte) (*protocol.Envelope, *protocol.Statement, error)
+	Epoch    func(rs *trust.Rooms, room protocol.Hash) (trust.Usable, bool)
+	Grants   func(rs *trust.Rooms, room protocol.Hash) []protocol.Hash
 	Record   func(rs []audit.Record) []audit.Record
 }
 
@@ -22,4 +24,5 @@ type Mutant struct {
 func Mutate(m Mutant) {
 	testOnlySeal, testOnlyContent, testOnlyParcel, testOnlyQuestion = m.Seal, m.Content, m.Parcel, m.Question
 	testOnlyMayHave, testOnlyInner, testOnlyRecord = m.MayHave, m.Inner, m.Record
+	testOnlyEpoch, testOnlyGrants = m.Epoch, m.Grants
 }

@@ -15,5 +15,7 @@ var (
 	testOnlyQuestion func(q *trust.Question)                                                       // before it is decided
 	testOnlyMayHave  func(team protocol.TeamID, c protocol.Channel) bool                           // serves a channel, whoever asks
 	testOnlyInner    func(inner []byte) (*protocol.Envelope, *protocol.Statement, error)           // in place of Parcel.OpenSealed
+	testOnlyEpoch    func(rs *trust.Rooms, room protocol.Hash) (trust.Usable, bool)                // in place of Rooms.UsableEpoch
+	testOnlyGrants   func(rs *trust.Rooms, room protocol.Hash) []protocol.Hash                     // epochs that anybody asks for and is given
 	testOnlyRecord   func(rs []audit.Record) []audit.Record                                        // before they are logged
 )

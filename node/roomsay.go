@@ -35,6 +35,9 @@ func (n *Node) prepareInRoom(st *protocol.Statement) (*protocol.Epoch, []audit.R
 			d = rs.MaySpeak(room, st.Label, n.rooms.met[room], now)
 		}
 		u, ok = rs.UsableEpoch(room, now, n.holdsEpoch)
+		if testOnlyEpoch != nil {
+			u, ok = testOnlyEpoch(rs, room)
+		}
 		readers = len(rs.Readers(room, now))
 	})
 	log := n.disclosures(trust.Compose.String(), protocol.Hash{}, nil, st.Label, d)
