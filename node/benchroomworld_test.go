@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -31,6 +32,7 @@ import (
 	"github.com/entente-network/entente/node/roomsync"
 	"github.com/entente-network/entente/protocol"
 	"github.com/entente-network/entente/protocol/seal"
+	"github.com/entente-network/entente/store/keyring"
 )
 
 // A simulated world needs a test, so that a benchmark has a process of its own run one and write what it measured to a file.
@@ -300,7 +302,7 @@ func (l *light) readAt(epoch protocol.Hash) (time.Time, bool) {
 	return at, ok
 }
 
-// A roomWorld is one whole node and light members around it, all in one room.
+// A roomWorld is one whole node, the maker, and around it light members and a few other whole nodes, all in one room.
 type roomWorld struct {
 	*world.World
 	*hall
@@ -308,46 +310,38 @@ type roomWorld struct {
 	node   *node.Node
 	room   protocol.Hash
 	lights []*light
-	meter  *meter
+	whole  []*node.Node
+	meter  *meter // of the maker
 }
 
-// newRoomWorld makes one of so many members, all of whom are connected with the node and can read what is said.
-func newRoomWorld(t *testing.T, count int) *roomWorld {
+// newRoomWorld makes one of so many members, as many of them whole nodes as said. All are connected with the maker.
+func newRoomWorld(t *testing.T, count, whole int) *roomWorld {
 	t.Helper()
 	w := &roomWorld{World: world.New(t, 1, count, world.Options{}), t: t, meter: &meter{said: map[libp2pproto.ID]int{}}}
-	members := newMembers(t, count-1, func(i int) crypto.PrivKey { return w.Key(i + 1) })
-	w.hall = newHall(t, t.TempDir(), "maker", members, w.Addr(0).String())
-	cfg, err := node.LoadConfig(w.home)
-	if err != nil {
-		t.Fatal(err)
+	members := newMembers(t, count-1-whole, func(i int) crypto.PrivKey { return w.Key(i + 1) })
+	dir := t.TempDir()
+	w.hall = newHall(t, dir, "maker", members, w.Addr(0).String())
+	halls := []*hall{w.hall}
+	for i := range whole {
+		halls = append(halls, newHall(t, dir, fmt.Sprint("whole-", i), members, w.Addr(count-whole+i).String()))
 	}
-	cfg.NewHost = func(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host, error) {
-		h, err := libp2p.New(w.Option(0), libp2p.Identity(key), libp2p.ListenAddrs(w.Addr(0)), libp2p.ConnectionGater(g), libp2p.NoTransports,
-			libp2p.Transport(libp2pquic.NewTransport), libp2p.ResourceManager(&network.NullResourceManager{}), libp2p.DisableIdentifyAddressDiscovery(),
-			libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPublic())
-		if err != nil {
-			return nil, err
-		}
-		return &meteredHost{h, w.meter}, nil
+	w.introduce(halls)
+	party := members[:len(members):len(members)]
+	for _, h := range halls[1:] {
+		party = append(party, h.own)
 	}
-	ring, err := openRing(w.home)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.node, err = node.Open(cfg, ring); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.node.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := ring.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	w.room = w.found(t, w.node, "a room", members...)
+	var ring *keyring.Ring
+	w.node, ring = w.opens(w.hall, 0)
+	w.room = w.found(t, w.node, "a room", party...)
 	if err := w.node.Start(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	for i, h := range halls[1:] {
+		n, _ := w.opens(h, count-whole+i)
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.whole = append(w.whole, n)
 	}
 	s, err := w.node.Status()
 	if err != nil {
@@ -371,6 +365,54 @@ func newRoomWorld(t *testing.T, count int) *roomWorld {
 	}
 	all.Wait()
 	return w
+}
+
+// introduce lets the teams of homes take in each other's introductions.
+func (w *roomWorld) introduce(halls []*hall) {
+	w.t.Helper()
+	for _, from := range halls {
+		intro, err := withNode(from.home, (*node.Node).Introduction)
+		for _, to := range halls {
+			if to != from && err == nil {
+				_, err = withNode(to.home, func(n *node.Node) (node.TeamInfo, error) { return n.AddTeam(intro, "officer-1") })
+			}
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// opens opens the node of a home, which will stand at a place, until the test ends.
+func (w *roomWorld) opens(h *hall, place int) (*node.Node, *keyring.Ring) {
+	w.t.Helper()
+	cfg, err := node.LoadConfig(h.home)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.NewHost = func(key crypto.PrivKey, g connmgr.ConnectionGater) (host.Host, error) {
+		h, err := libp2p.New(w.Option(place), libp2p.Identity(key), libp2p.ListenAddrs(w.Addr(place)), libp2p.ConnectionGater(g), libp2p.NoTransports,
+			libp2p.Transport(libp2pquic.NewTransport), libp2p.ResourceManager(&network.NullResourceManager{}), libp2p.DisableIdentifyAddressDiscovery(),
+			libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPublic())
+		if err != nil || place != 0 {
+			return h, err
+		}
+		return &meteredHost{h, w.meter}, nil
+	}
+	ring, err := openRing(h.home)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n, err := node.Open(cfg, ring)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := errors.Join(n.Close(), ring.Close()); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return n, ring
 }
 
 // join puts a light member at a place, and has it meet the node.
@@ -403,6 +445,18 @@ func (w *roomWorld) says(text string) protocol.Hash {
 		w.t.Fatal("the room has no key")
 	}
 	return u.ID
+}
+
+// allHold waits until all whole nodes can read so many messages, and returns when the last of them could, to 50 ms.
+func (w *roomWorld) allHold(messages uint64) time.Time {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if !slices.ContainsFunc(w.whole, func(n *node.Node) bool { return n.LastN() < messages }) {
+			return time.Now()
+		}
+	}
+	w.t.Fatalf("not all whole nodes can read %d messages", messages)
+	return time.Time{}
 }
 
 // allRead waits until these have read something of an epoch, and returns when the first and the last of them had.
@@ -441,8 +495,9 @@ func (w *roomWorld) allRead(epoch protocol.Hash, ls []*light) (first, last time.
 
 // removedInWorld is what a removal costs in the simulated world.
 type removedInWorld struct {
-	Granted            int
-	First, Read        time.Duration // from the vote until the first and the last member can read
+	Granted, Light     int
+	First, Read        time.Duration // from the vote until the first and the last light member can read
+	Whole              time.Duration // and the last of the whole nodes
 	Room, Message      int           // bytes that the node wrote to streams of rooms and of the courier
 	Card, Epoch, Grant int           // bytes of these that members were given
 	CPU                time.Duration // of the whole world
@@ -458,9 +513,10 @@ func removalInWorld(b *testing.B, count int) (r removedInWorld) {
 func TestRoomRemovalInWorld(t *testing.T) {
 	count := asked(t)
 	world.Test(t, func(t *testing.T) {
-		w := newRoomWorld(t, count)
+		w := newRoomWorld(t, count, benchSize("ENTENTE_BENCH_WHOLE", min(3, count/5), 1))
 		time.Sleep(30 * time.Second) // virtual: until all have compared what they have
 		w.allRead(w.says("before"), w.lights)
+		w.allHold(1)
 		out := w.lights[len(w.lights)-1]
 		almost, whole := w.removal(t, w.node, w.room, w.members[:min(benchStewards-1, len(w.members))], out.member)
 		if err := (node.RoomBench{Node: w.node}).Take(w.room, almost); err != nil {
@@ -476,18 +532,20 @@ func TestRoomRemovalInWorld(t *testing.T) {
 			}
 			return n
 		}
-		r := removedInWorld{Granted: len(stay), Card: -given(protocol.TypeMemberCard), Epoch: -given(protocol.TypeEpoch), Grant: -given(protocol.TypeGrant)}
+		r := removedInWorld{Granted: len(stay) + len(w.whole), Card: -given(protocol.TypeMemberCard), Epoch: -given(protocol.TypeEpoch), Grant: -given(protocol.TypeGrant)}
 		before, cpu, at := w.meter.snapshot(), usedCPU(), time.Now()
 		if _, err := w.node.AddToRoom(t.Context(), whole); err != nil {
 			t.Fatal(err)
 		}
 		epoch := w.says("after")
+		r.Whole = w.allHold(2).Sub(at) // as a rule not later than the last of all
 		first, last := w.allRead(epoch, stay)
 		r.First, r.Read, r.CPU = first.Sub(at), last.Sub(at), usedCPU()-cpu
 		after := w.meter.snapshot()
 		r.Room, r.Message = after[roomsync.Protocol]-before[roomsync.Protocol], after[direct.Protocol]-before[direct.Protocol]
 		r.Card += given(protocol.TypeMemberCard)
 		r.Epoch += given(protocol.TypeEpoch)
+		r.Light = len(stay)
 		r.Grant += given(protocol.TypeGrant)
 		out.mu.Lock()
 		_, reads := out.held[epoch]
