@@ -13,7 +13,7 @@ import (
 // again and again, some are held, some object and left, two charters wait, and the room had 20 keys.
 func bigRoom(b *testing.B) (*roomWorld, *Rooms) {
 	b.Helper()
-	w := &roomWorld{t: b, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}, got: map[[2]int]bool{}}
+	w := &roomWorld{t: b, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}}
 	for i := range 250 {
 		w.teams = append(w.teams, roomTeam(i))
 	}

@@ -26,7 +26,7 @@ type roomWorld struct {
 	pool    []pooled
 	blessed map[protocol.TeamID]bool // teams that an honest steward let in
 	salt    byte
-	got     map[[2]int]bool // what was delivered to whom
+	got     [][]bool // of each record, to whom it was delivered
 }
 
 type fataler interface {
@@ -67,7 +67,7 @@ func fakeBook(self protocol.TeamID, teams []protocol.TeamID) *Book {
 
 func newRoomWorld(t fataler, stewards, members, outsiders, traitors int) *roomWorld {
 	t.Helper()
-	w := &roomWorld{t: t, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}, got: map[[2]int]bool{}}
+	w := &roomWorld{t: t, now: now, traitor: map[protocol.TeamID]bool{}, blessed: map[protocol.TeamID]bool{}}
 	for i := range stewards + members + outsiders {
 		w.teams = append(w.teams, roomTeam(i))
 	}
@@ -109,7 +109,7 @@ func (w *roomWorld) cosign(e *protocol.Envelope, by ...protocol.TeamID) protocol
 	w.t.Helper()
 	c := *e
 	c.Sigs = nil
-	w.pool = append(w.pool, pooled{&c, by})
+	w.pool, w.got = append(w.pool, pooled{&c, by}), append(w.got, make([]bool, len(w.teams)))
 	for i, id := range w.teams {
 		if slices.Contains(by, id) && w.room != (protocol.Hash{}) {
 			w.deliver(i, len(w.pool)-1)
@@ -121,10 +121,10 @@ func (w *roomWorld) cosign(e *protocol.Envelope, by ...protocol.TeamID) protocol
 // deliver gives the team a record, as AddRoomRecord does after it verified it.
 func (w *roomWorld) deliver(i, record int) RoomResult {
 	w.t.Helper()
-	if w.got[[2]int{i, record}] {
+	if w.got[record][i] {
 		return RoomResult{}
 	}
-	w.got[[2]int{i, record}] = true
+	w.got[record][i] = true
 	rs, p := w.ledgers[i], w.pool[record]
 	e := *p.env
 	for _, id := range p.by {
@@ -563,7 +563,7 @@ func (w *roomWorld) decide() {
 		}
 	}
 	why := ""
-	for range 6 {
+	for range 60 { // a traitor that votes in every round makes them look for each other
 		w.deliverAll()
 		for _, i := range h {
 			if a, d := w.ledgers[i].DraftApprove(w.room, target, w.now); d.Allowed {
