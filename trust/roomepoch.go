@@ -17,7 +17,7 @@ type epoch struct {
 	env *protocol.Envelope
 }
 
-func (rs *Rooms) addEpoch(e *protocol.Envelope) (room protocol.Hash, added bool, drop []protocol.Hash, err error) {
+func (rs *Rooms) addEpoch(e *protocol.Envelope, now time.Time) (room protocol.Hash, added bool, drop []protocol.Hash, err error) {
 	pe, err := protocol.Decode[protocol.Epoch](e)
 	if err != nil {
 		return room, false, nil, err
@@ -33,27 +33,47 @@ func (rs *Rooms) addEpoch(e *protocol.Envelope) (room protocol.Hash, added bool,
 	if err := e.VerifyNode(n.Node.Key); err != nil {
 		return pe.Room, false, nil, err
 	}
-	n1 := &epoch{e.ID(), pe, e}
-	if rm.epochs[n1.id] != nil {
+	one := &epoch{e.ID(), pe, e}
+	if rm.epochs[one.id] != nil {
 		return pe.Room, false, nil, nil
 	}
-	oldest, of := n1, 0
+	if !rs.loading && rs.rankOf(rm, pe.Team, now) < seated {
+		return pe.Room, false, nil, fmt.Errorf("%w: what makes team %s a member", ErrMissing, pe.Team.Short())
+	}
+	if old, full := rm.crowded(one); full {
+		if old == one {
+			return pe.Room, false, nil, fmt.Errorf("%w: room %s has too many epochs", ErrFull, pe.Room.Short())
+		}
+		delete(rm.epochs, old.id)
+		drop = append(drop, old.id)
+	}
+	rm.putEpoch(one)
+	return pe.Room, true, drop, nil
+}
+
+// crowded returns the epoch that gives way to another, which may be that other: the oldest of its team, if that has as many as it may;
+// if all together do, the oldest of the team that has most.
+func (rm *room) crowded(one *epoch) (gives *epoch, full bool) {
+	of, oldest := map[protocol.TeamID]int{one.Team: 1}, map[protocol.TeamID]*epoch{one.Team: one}
 	for _, o := range rm.epochs {
-		if o.Team == pe.Team {
-			if of++; o.before(oldest) {
-				oldest = o
-			}
+		of[o.Team]++
+		if e := oldest[o.Team]; e == nil || o.before(e) {
+			oldest[o.Team] = o
 		}
 	}
-	switch {
-	case of >= maxEpochShare && oldest == n1, of < maxEpochShare && len(rm.epochs) >= maxEpochs:
-		return pe.Room, false, nil, fmt.Errorf("%w: room %s has too many epochs", ErrFull, pe.Room.Short())
-	case of >= maxEpochShare:
-		delete(rm.epochs, oldest.id)
-		drop = append(drop, oldest.id)
+	if of[one.Team] > maxEpochShare {
+		return oldest[one.Team], true
 	}
-	rm.putEpoch(n1)
-	return pe.Room, true, drop, nil
+	if len(rm.epochs) < maxEpochs {
+		return nil, false
+	}
+	most := one.Team
+	for t, n := range of {
+		if n > of[most] || n == of[most] && bytes.Compare(t[:], most[:]) < 0 {
+			most = t
+		}
+	}
+	return oldest[most], true
 }
 
 // before reports whether the epoch is older than another; of two of one second the id decides.

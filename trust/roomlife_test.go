@@ -424,7 +424,7 @@ func TestStoryOfTheSilentStewards(t *testing.T) {
 	}
 }
 
-// Somebody who is no member, and knows the room's records from a stolen disk, signs in it. Nothing counts; most is refused.
+// Somebody who is no member, and knows the room's records from a stolen disk, signs in it. All of it is refused.
 func TestStoryOfTheIntruder(t *testing.T) {
 	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "thief")
 	a, thief := c.teams[0], c.teams[4]
@@ -446,7 +446,9 @@ func TestStoryOfTheIntruder(t *testing.T) {
 		&protocol.Accept{Room: c.room, Charter: c.room, Team: thief.ID, Root: thief.ID, Issued: at},
 		&protocol.Approve{Room: c.room, Charter: protocol.Sum("test", nil), Version: 2, Round: 1, Team: thief.ID, Root: thief.ID, Issued: at},
 	} {
-		c.tell(thief.Sign(r))
+		if r := c.ledgers[a].AddRoomRecord(thief.Sign(r), c.now); !errors.Is(r.Err, ErrMissing) {
+			t.Errorf("a word of who is nobody in the room: got %+v", r)
+		}
 	}
 	if after := c.info(a); len(after.Members) != len(before.Members) || after.Cards != before.Cards || after.Holds != before.Holds || len(after.Proposals) != 0 {
 		t.Errorf("got %+v", after)

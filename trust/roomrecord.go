@@ -258,13 +258,15 @@ func (rs *Rooms) full(rm *room, n *roomRecord) bool {
 	if _, mine := n.signers[rs.self()]; mine || rs.loading {
 		return false
 	}
-	stewards := rm.voters
 	one := func(r *roomRecord) (t protocol.TeamID, alone bool) {
 		for t = range r.signers {
 		}
 		return t, len(r.signers) == 1
 	}
 	who, alone := one(n)
+	if !alone {
+		return len(rm.records) >= MaxRoomRecords-maxEpochs
+	}
 	share, words := 0, 0
 	for _, o := range rm.records {
 		t, lone := one(o)
@@ -274,15 +276,15 @@ func (rs *Rooms) full(rm *room, n *roomRecord) bool {
 		if t == who {
 			share++
 		}
-		if !stewards[t] {
+		if rm.ranks[t] < voting {
 			words++
 		}
 	}
-	switch {
-	case alone && stewards[who]:
+	switch rm.ranks[who] {
+	case voting:
 		return share >= maxStewardShare
-	case alone:
-		return share >= maxMemberShare || words >= maxMemberWords
+	case asked:
+		return share >= sureShare
 	}
-	return len(rm.records) >= MaxRoomRecords-maxEpochs
+	return share >= maxMemberShare || share >= sureShare && words >= maxMemberWords
 }

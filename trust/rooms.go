@@ -17,11 +17,12 @@ const (
 	MaxRoomRecords = 16384 // records of one room, epochs among them
 
 	// Of these, so that nobody who floods a room keeps its stewards from deciding:
-	maxStewardShare = 512  // signed by one steward alone
+	maxStewardShare = 256  // signed by one steward alone
 	maxMemberShare  = 128  // signed by one other team alone
-	maxMemberWords  = 4096 // signed by others than stewards, of all of them
+	sureShare       = 4    // of these, those that have a place whatever others signed; of who is asked in, all
+	maxMemberWords  = 3072 // signed by others than stewards, of all of them
 	maxEpochShare   = 256  // epochs of one team, the newest
-	maxEpochs       = 4096 // of all teams
+	maxEpochs       = 4096 // of all teams; the team with most gives way
 )
 
 // ErrNoRoom is wrapped where no room has the id, prefix or name.
@@ -45,7 +46,8 @@ type room struct {
 	epochs  map[protocol.Hash]*epoch
 	heard   map[protocol.TeamID]time.Time
 	passed  map[protocol.Hash]bool   // ids of those of records that are Refounds, by which other rooms are judged
-	voters  map[protocol.TeamID]bool // stewards of the charters that count, as of the last look
+	ranks   map[protocol.TeamID]rank // as of the last look
+	counts  map[protocol.Hash]bool   // charters that count, or counted, likewise
 	drawn   *drawn                   // nil: there are other records since
 	roll    *roll                    // nil: likewise, or other epochs
 }
@@ -62,19 +64,84 @@ type drawn struct {
 	chain *roomChain
 }
 
-// noteVoters notes who votes, or voted, under a charter that counts.
-func (rm *room) noteVoters() {
-	rm.voters = map[protocol.TeamID]bool{}
-	if c := rm.records[rm.id]; c != nil {
-		for _, t := range c.rec.(*protocol.Charter).Stewards {
-			rm.voters[t] = true
+// A rank is what a team is to a room, by charters and cards that count or counted. Nothing is taken in of who has none.
+type rank uint8
+
+const (
+	noRank rank = iota
+	asked       // in by a member's word
+	seated      // a member, or one once
+	voting      // a steward, or one once
+)
+
+// noteRanks notes what teams are to the room, as far as its records say by now.
+func (rm *room) noteRanks() {
+	rm.ranks, rm.counts = map[protocol.TeamID]rank{}, map[protocol.Hash]bool{}
+	if n := rm.records[rm.id]; n != nil {
+		c := n.rec.(*protocol.Charter)
+		for _, s := range c.Members {
+			rm.ranks[s.Team] = seated
+		}
+		for _, t := range c.Stewards {
+			rm.ranks[t] = voting
 		}
 	}
 	for _, v := range rm.drawn.chain.versions {
+		rm.counts[v.id] = true
+		for t, l := range v.lines {
+			if l.status() != 0 {
+				rm.ranks[t] = max(rm.ranks[t], seated)
+			}
+		}
 		for _, t := range v.Stewards {
-			rm.voters[t] = true
+			rm.ranks[t] = voting
 		}
 	}
+	for _, w := range rm.drawn.facts.vouches {
+		if rm.ranks[w.rec.Team] >= seated {
+			rm.ranks[w.rec.Applicant] = max(rm.ranks[w.rec.Applicant], asked)
+		}
+	}
+}
+
+// rankOf returns what a team is to a room.
+func (rs *Rooms) rankOf(rm *room, t protocol.TeamID, now time.Time) rank {
+	if rm.ranks[t] < seated && rm.drawn == nil {
+		rs.at(rm.id, now)
+	}
+	return rm.ranks[t]
+}
+
+// mayCome checks that a verified record is of somebody who has a place in the room, or under a charter that counts. What is not may
+// be so later.
+func (rs *Rooms) mayCome(rm *room, n *roomRecord, now time.Time) error {
+	if rs.loading || rs.rooms[rm.id] == nil {
+		return nil
+	}
+	var under protocol.Hash
+	switch r := n.rec.(type) {
+	case *protocol.Charter:
+		under = r.Prev
+	case *protocol.MemberCard:
+		under = r.Charter
+	case *protocol.Accept:
+		if rs.rankOf(rm, n.team, now) == noRank {
+			return fmt.Errorf("%w: what makes the team a member, or asks it in", ErrMissing)
+		}
+		return nil
+	default:
+		if rs.rankOf(rm, n.team, now) < seated {
+			return fmt.Errorf("%w: what makes the team a member", ErrMissing)
+		}
+		return nil
+	}
+	if !under.IsZero() && !rm.counts[under] && rm.drawn == nil {
+		rs.at(rm.id, now)
+	}
+	if !under.IsZero() && !rm.counts[under] {
+		return fmt.Errorf("%w: that the charter under which it is counts", ErrMissing)
+	}
+	return nil
 }
 
 // changed notes that there is another record of the room, or one less: what followed from them follows no more.
@@ -137,7 +204,7 @@ func IsRoomRecord(t protocol.Type) bool {
 func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 	r := RoomResult{ID: e.ID(), Envelope: e}
 	if e.Type == protocol.TypeEpoch {
-		r.Room, r.Added, r.Drop, r.Err = rs.addEpoch(e)
+		r.Room, r.Added, r.Drop, r.Err = rs.addEpoch(e, now)
 		return r
 	}
 	rec, err := readRoomRecord(e)
@@ -165,6 +232,10 @@ func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 		err = rs.verifyOne(n)
 	}
 	if err != nil {
+		r.Err = fmt.Errorf("room %s: %w", r.Room.Short(), err)
+		return r
+	}
+	if err := rs.mayCome(rm, n, now); err != nil {
 		r.Err = fmt.Errorf("room %s: %w", r.Room.Short(), err)
 		return r
 	}
@@ -334,7 +405,7 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 	if d := rm.drawn; d == nil || d.logs != rs.book.logs {
 		f := rs.facts(rm)
 		rm.drawn, rm.roll = &drawn{rs.book.logs, f, f.chain()}, nil
-		rm.noteVoters()
+		rm.noteRanks()
 	}
 	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard, records: rm.records}
 	if r.head() != nil && !rm.roll.current(rs.book.generation, now) {
