@@ -85,8 +85,11 @@ func (n *Node) takePairHeads(env *protocol.Envelope, team protocol.TeamID, p pee
 	if err != nil {
 		return fmt.Errorf("%w: %w", direct.ErrRefused, err)
 	}
-	if h.For != n.team && !n.inRoom(h.For, team) || h.Team != team {
-		return fmt.Errorf("%w: heads that are for neither this team nor a room of its", direct.ErrRefused)
+	if h.Team != team {
+		return fmt.Errorf("%w: heads of another team", direct.ErrRefused)
+	}
+	if h.For != n.team && !n.inRoom(h.For, team) {
+		return nil // it may not have heard yet that it is out of a room, or this team not that it is in: nobody is to blame
 	}
 	h, _, err = n.takeHeads(env)
 	switch {

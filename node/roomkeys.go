@@ -124,10 +124,12 @@ func (n *Node) makeEpoch(ctx context.Context, room protocol.Hash) error {
 	}
 	// The identity before the record: nobody shall seal to what nobody can open.
 	key := keyring.EpochKey{Room: room, ID: env.ID(), Identity: identity, Until: time.Unix(int64(draft.Until), 0)}
-	if err := n.ring.PutEpochs(key); err != nil {
-		return err
+	n.making.Lock()
+	if err = n.ring.PutEpochs(key); err == nil {
+		_, err = n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
 	}
-	if _, err := n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env}); err != nil {
+	n.making.Unlock()
+	if err != nil {
 		return err
 	}
 	n.log.Info("a room has a new key", "room", room.Short(), "epoch", env.ID().Short(), "nodes", len(draft.Nodes))
@@ -250,7 +252,12 @@ func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte
 		}
 		var g *protocol.Grant
 		var ep *protocol.Epoch
-		n.askRooms(func(rs *trust.Rooms) { g, ep, err = rs.CheckGrant(env) })
+		wanted := false
+		n.askRooms(func(rs *trust.Rooms) {
+			if g, ep, err = rs.CheckGrant(env); err == nil {
+				wanted = rs.MayGrant(g.Room, g.Epoch, n.kid, n.now()).Allowed && !rs.EpochOver(g.Room, g.Epoch, n.now())
+			}
+		})
 		switch {
 		case errors.Is(err, trust.ErrMissing):
 			continue // its epoch comes later, and then it is asked for
@@ -258,7 +265,7 @@ func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte
 			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
 		case g.For != n.kid || g.Room != room:
 			return fmt.Errorf("%w: a grant to another node, or of another room", roomsync.ErrRefused)
-		case n.ring.HasEpoch(g.Epoch):
+		case !wanted || n.ring.HasEpoch(g.Epoch):
 			continue
 		}
 		identity, err := n.ring.OpenGrant(g.Key, ep.Recipient)
@@ -289,12 +296,14 @@ func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte
 
 // destroyOver destroys the identities of a room's epochs that are over.
 func (n *Node) destroyOver(room protocol.Hash) error {
+	n.making.Lock()
+	defer n.making.Unlock()
 	now := n.now()
 	var over []protocol.Hash
 	held := n.ring.Epochs(room)
 	n.askRooms(func(rs *trust.Rooms) {
 		for _, id := range held {
-			if rs.EpochOver(room, id, now) {
+			if _, known := rs.EpochInfo(room, id); !known || rs.EpochOver(room, id, now) {
 				over = append(over, id)
 			}
 		}

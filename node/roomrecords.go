@@ -161,6 +161,9 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 			}
 		}
 	}
+	if !from.IsZero() {
+		es = n.paceEpochs(room, es, now)
+	}
 	for progress := true; progress && len(es) > 0; {
 		progress = false
 		var later []*protocol.Envelope
@@ -175,8 +178,8 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 				err = errors.Join(err, r.Err)
 			case r.Added:
 				news, progress = append(news, r.Envelope), true
-				if len(r.Drop) > 0 {
-					err = errors.Join(err, n.st.DeleteRoomRecords(room, r.Drop...))
+				if len(r.Drop) > 0 { // epochs: what was said in them cannot be judged any more, so nobody needs to open it
+					err = errors.Join(err, n.st.DeleteRoomRecords(room, r.Drop...), n.ring.DestroyEpochs(r.Drop...))
 				}
 			}
 		}
@@ -200,6 +203,23 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 // forgotten in a crash could be given twice.
 func (t *roomTable) waits(room protocol.Hash) bool {
 	return slices.ContainsFunc(t.unkept, func(k keptRecord) bool { return k.room == room })
+}
+
+// paceEpochs leaves out epochs of a team that makes more than any change of a room calls for. They come again.
+func (n *Node) paceEpochs(room protocol.Hash, es []*protocol.Envelope, now time.Time) []*protocol.Envelope {
+	return slices.DeleteFunc(slices.Clone(es), func(e *protocol.Envelope) bool {
+		if e.Type != protocol.TypeEpoch {
+			return false
+		}
+		p, err := protocol.Decode[protocol.Epoch](e)
+		if err != nil {
+			return false
+		}
+		if _, known := n.rooms.ledger.EpochInfo(room, e.ID()); known {
+			return true
+		}
+		return !n.epochsOf.take(room.String()+p.Team.String(), now)
+	})
 }
 
 // keep writes what the disk did not take yet.

@@ -181,8 +181,8 @@ func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope, gave
 type Standings struct {
 	State   RoomState
 	Teams   map[protocol.TeamID]Standing // who is only in former charters counts as removed
-	Shares  map[protocol.TeamID]Share // of all but my own
-	Charter *protocol.Charter         // the one that counts; of a room that is being founded, the first
+	Shares  map[protocol.TeamID]Share    // of all but my own
+	Charter *protocol.Charter            // the one that counts; of a room that is being founded, the first
 }
 
 // Standings computes that.
