@@ -101,7 +101,9 @@ func (r *roomAt) approval(v *roomVersion, n charterFact) (round, pol uint64, rul
 	}
 	p := positionOf(r.ballots(v, r.self))
 	start := max(p.round, 1)
-	if _, mine := v.approved[voteKey{start, n.id}][r.self]; mine && !v.approvedAfter(start, n.id) {
+	_, approved := v.approved[voteKey{start, n.id}][r.self]
+	_, adopted := v.adopted[voteKey{start, n.id}][r.self]
+	if (approved || adopted) && !v.approvedAfter(start, n.id) {
 		return 0, 0, "vote-given"
 	}
 	best := -1

@@ -43,7 +43,7 @@ type approvals func(round uint64, charter protocol.Hash) int
 // approvals that lift a lock, pol is their round.
 func (p position) mayApprove(round uint64, charter protocol.Hash, n approvals, q int) (pol uint64, rule string) {
 	switch {
-	case p.voted(false, round):
+	case p.voted(false, round) || p.voted(true, round): // an approval after the adoption would look like one against an older lock
 		return 0, "vote-twice"
 	case round < p.round:
 		return 0, "vote-round"

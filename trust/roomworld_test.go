@@ -649,3 +649,16 @@ func (w *roomWorld) backdate(before RoomInfo) {
 		w.t.Fatalf("cards under a version that was followed have effect (I-26)")
 	}
 }
+
+// A steward that adopted a charter in a round, which its lock on another did not keep it from, approves nothing in that round any
+// more: without the approvals that lifted the lock it would look like a vote against the lock, and be a proof of cheating.
+func TestAdoptedIsNotApproved(t *testing.T) {
+	x, y := protocol.Sum("test", []byte("x")), protocol.Sum("test", []byte("y"))
+	p := positionOf([]ballot{{false, 4, x}, {true, 4, x}, {true, 7, y}})
+	if _, rule := p.mayApprove(7, y, func(uint64, protocol.Hash) int { return 3 }, 3); rule != "vote-twice" {
+		t.Errorf("got %q", rule)
+	}
+	if _, rule := p.mayApprove(8, y, func(uint64, protocol.Hash) int { return 3 }, 3); rule != "" {
+		t.Errorf("got %q", rule)
+	}
+}
