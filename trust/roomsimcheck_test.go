@@ -41,13 +41,24 @@ func (s *roomSim) judge(r *simRoom, m *simMessage, i int) (accepted bool) {
 	switch {
 	case d.Allowed && !ok:
 		s.Fatalf("a message is taken in of a node that was not of its key period (I-33)")
-	case d.Allowed && author.Status != StandingMember && !cut && (author.Status != StandingNone || len(at.versions) == 1):
+	case d.Allowed && author.Status != StandingMember && !cut && (author.Status > StandingMember || !s.wasCut(at, m)):
 		s.Fatalf("a message is taken in of a team that is %v", author.Status)
 	case !d.Allowed && ok && (author.Status == StandingMember || cut && author.Status != StandingHeld):
 		s.Fatalf("a message of a member is refused: %s", d.Rule)
 	}
 	s.count["judged"]++
 	return d.Allowed
+}
+
+// wasCut reports whether a message is within a word of the past on how far what its author said stands.
+func (s *roomSim) wasCut(r *roomAt, m *simMessage) bool {
+	within := func(h protocol.Head) bool { return h.Feed == m.feed && m.seq <= h.Seq }
+	for _, v := range r.versions {
+		if l := v.lines[m.st.Author]; l != nil && slices.ContainsFunc(l.valid, func(c *roomCard) bool { return slices.ContainsFunc(c.Cuts, within) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.leavesOf[m.st.Author], func(l fact[protocol.Leave]) bool { return slices.ContainsFunc(l.rec.Cuts, within) })
 }
 
 // given reports whether a node that an author did not seal to may have the key all the same, by history, or because the author did
