@@ -28,8 +28,8 @@ func TestReadmeWalkThrough(t *testing.T) {
 		}
 	}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 13 {
-		t.Fatalf("%d blocks of commands in the README: want at least 13", len(blocks))
+	if len(blocks) < 17 {
+		t.Fatalf("%d blocks of commands in the README: want at least 17", len(blocks))
 	}
 	home := t.TempDir()
 	script := "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
@@ -59,7 +59,7 @@ func TestReadmeWalkThrough(t *testing.T) {
 		t.Fatalf("the walk-through failed: %v\n%s", err, out)
 	}
 	for _, want := range []string{"Beta is verified", "Scans for CVE-2024-3400", "the agreement with Alpha is active", "The gateway of a ministry",
-		"rule community-ceiling", "rule reach-label", "Bo is an operator", "Ask for her by name", "rule agreement-suspended", "proven", "clean"} {
+		"rule community-ceiling", "rule reach-label", "Bo is an operator", "Ask for her by name", "rule agreement-suspended", "proven", "Gateways is open", "your team: proposed", "Gamma has nothing of it", "rule room-standing", "clean"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the walk-through does not show %q:\n%s", want, out)
 		}
