@@ -22,9 +22,10 @@ func init() { roles["room-catch-up"] = roomCatchUp }
 
 // BenchmarkRoomCatchUp measures how fast a member that was away takes in ENTENTE_BENCH_MESSAGES messages of 1 KB in a room of
 // ENTENTE_BENCH_MEMBERS members, who all said some of them, over loopback from one other member; and what the same cryptography
-// costs by itself in the same run: two signatures verified and the message opened, at one core. ratio is by the clock and hardly
-// moves with what else the machine does in cpu-ratio: the part of the node's work that is cryptography. In held, the member has the key of
-// the period; in granted it gets it from the other one as well, so that messages may come before what opens them.
+// costs by itself on one core in the same run: two signatures verified and the message opened. ratio compares the two by the clock;
+// cpu-ratio, the part of the node's processor time that is this cryptography, hardly depends on what else the machine does. In held
+// the member has the key of the period; in granted it gets that from the other one as well, so that messages may come before what
+// opens them.
 func BenchmarkRoomCatchUp(b *testing.B) {
 	count, size := benchSize("ENTENTE_BENCH_MESSAGES", 5_000, 300), benchSize("ENTENTE_BENCH_MEMBERS", 250, 20)
 	members := newMembers(b, size-2, nil)

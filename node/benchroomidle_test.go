@@ -12,13 +12,15 @@ import (
 	"github.com/entente-network/entente/node"
 	"github.com/entente-network/entente/node/nodetest/world"
 	"github.com/entente-network/entente/node/roomsync"
+	"github.com/entente-network/entente/protocol"
 )
 
 // BenchmarkRooms measures what ENTENTE_BENCH_ROOMS rooms of 50 members each, drawn from 250 teams, cost a node in which nothing
 // happens, in processor time: refresh-ms is to remake what is cached of teams and rooms, as at every change and every minute,
 // refresh-anew-ms the same after something changed about a team, norooms-ms without any room; tend-ms is what is done every ten
 // seconds; heads-ms, judge-ms every minute; shared-µs is to say what may be told to one peer, which each conversation asks several
-// times, and wanted-µs to say what is wanted of it.
+// times, and wanted-µs to say what is wanted of it. find-ms is to look up a room by its
+// id, and send-ms to say something in it.
 func BenchmarkRooms(b *testing.B) {
 	rooms, teams, size := benchSize("ENTENTE_BENCH_ROOMS", 40, 4), benchSize("ENTENTE_BENCH_MEMBERS", 250, 60), 50
 	members := newMembers(b, teams-1, nil)
@@ -41,12 +43,14 @@ func BenchmarkRooms(b *testing.B) {
 	}
 	for b.Loop() {
 		b.ReportMetric(millis(each(20, refresh(false))), "norooms-ms")
+		var last protocol.Hash
 		dice := rand.New(rand.NewPCG(1, 1))
 		for i := range rooms {
 			dice.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 			room := h.found(b, n, fmt.Sprintf("room %d", i), members[:size-1]...)
 			rb.Meet(room, members[0].team, members[1].team)
 			saysIn(b, n, room, "a word")
+			last = room
 		}
 		var peers []peer.ID
 		for _, m := range members {
@@ -81,6 +85,18 @@ func BenchmarkRooms(b *testing.B) {
 			}
 			return nil
 		}))/float64(len(peers))/1e3, "wanted-µs")
+		pprof.StopCPUProfile()
+		if err := profile("rooms-find"); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(millis(each(50, func() error {
+			_, err := n.Room(last.String())
+			return err
+		})), "find-ms")
+		b.ReportMetric(millis(each(50, func() error {
+			saysIn(b, n, last, "another word")
+			return nil
+		})), "send-ms")
 		pprof.StopCPUProfile()
 	}
 	b.ReportMetric(0, "ns/op")
