@@ -37,8 +37,9 @@ type keptRecord struct {
 
 // A roomSet is the records of a room in the form in which they are compared.
 type roomSet struct {
-	records []roomsync.Record
-	digest  protocol.Hash
+	records  []roomsync.Record
+	digest   protocol.Hash
+	revision uint64
 }
 
 // withRooms calls fn with the ledger. n.mu is held, for reading at least.
@@ -304,7 +305,7 @@ func (c circle) Held(room protocol.Hash) []protocol.Hash {
 	n.rooms.mu.Lock()
 	defer n.rooms.mu.Unlock()
 	var out []protocol.Hash
-	for _, r := range n.rooms.whole(room).records {
+	for _, r := range n.rooms.whole(room, n.now()).records {
 		out = append(out, r.Sum)
 	}
 	return out
@@ -320,16 +321,18 @@ func (n *Node) roomSet(room protocol.Hash, team protocol.TeamID) *roomSet {
 		return &roomSet{}
 	}
 	if i, ok := t.ledger.Room(room, now); ok && t.ledger.ShareOf(room, team, now) == trust.ShareAll && i.Mine != trust.StandingLeft {
-		return t.whole(room)
+		return t.whole(room, now)
 	}
 	return newRoomSet(t.ledger.RecordsFor(room, team, now))
 }
 
 // whole returns all records of a room. The lock is held.
-func (t *roomTable) whole(room protocol.Hash) *roomSet {
+func (t *roomTable) whole(room protocol.Hash, now time.Time) *roomSet {
+	rev := t.ledger.Revision(room, now)
 	s := t.sets[room]
-	if s == nil {
+	if s == nil || s.revision != rev {
 		s = newRoomSet(t.ledger.RoomRecords(room))
+		s.revision = rev
 		t.sets[room] = s
 	}
 	return s
@@ -509,7 +512,7 @@ func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView,
 // maySignVote keeps officers from voting while this node may lack a vote that they gave: after a backup was restored, the others
 // still have it, and a second one in its place would be proof against the team. So it has to have heard of a member since its start.
 func (n *Node) maySignVote(ctx context.Context, room protocol.Hash, t protocol.Type) error {
-	if t != protocol.TypeApprove && t != protocol.TypeAdopt && t != protocol.TypeMemberCard && t != protocol.TypeCharter {
+	if t != protocol.TypeHold && t != protocol.TypeApprove && t != protocol.TypeAdopt && t != protocol.TypeMemberCard && t != protocol.TypeCharter {
 		return nil
 	}
 	i, known := n.knownRoom(room)

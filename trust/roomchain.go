@@ -387,8 +387,8 @@ type cheat struct {
 	a, b protocol.Hash // ids of the records
 }
 
-// cheats returns who voted against the rules that bind all, ascending by team, one proof for each: two votes of a kind in one
-// round, or an approval while locked on another charter, without naming approvals since. Where two charters follow v, that are
+// cheats returns who acted against the rules that bind all, ascending by team, one proof for each: two votes of a kind in one
+// round, two holds of one member under one charter, or an approval while locked on another charter, without naming approvals since. Where two charters follow v, that are
 // 2q-n stewards at least. Approvals that are named but not known are believed.
 func (f *roomFacts) cheats(v *roomVersion) []cheat {
 	found := map[protocol.TeamID]cheat{}
@@ -432,6 +432,13 @@ func (f *roomFacts) cheats(v *roomVersion) []cheat {
 			}
 		}
 		adopts[r.Team] = append(adopts[r.Team], a)
+	}
+	for _, h := range f.holds {
+		for _, o := range f.holdsOn[h.rec.Subject] {
+			if o.id != h.id && o.rec.Team == h.rec.Team && v.holdable(o) && v.holdable(h) {
+				accuse(h.rec.Team, h.id, o.id)
+			}
+		}
 	}
 	for s, as := range approves {
 		var lock fact[protocol.Adopt]

@@ -81,7 +81,10 @@ func (e *epoch) before(o *epoch) bool {
 	return e.Created < o.Created || e.Created == o.Created && bytes.Compare(e.id[:], o.id[:]) < 0
 }
 
-func (rm *room) putEpoch(e *epoch) { rm.epochs[e.id], rm.roll = e, nil }
+func (rm *room) putEpoch(e *epoch) {
+	rm.epochs[e.id], rm.roll = e, nil
+	rm.revision++
+}
 
 // names reports whether the epoch is for the node.
 func (e *epoch) names(k protocol.KID) bool {

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -119,5 +120,88 @@ func TestEpochsGiveWay(t *testing.T) {
 	again := &epoch{id: protocol.Sum("again"), Epoch: &protocol.Epoch{Team: protocol.Sum("greedy"), Created: 1}}
 	if gives, full := rm.crowded(again); !full || gives != again {
 		t.Errorf("one that is older than all: got %v, %v", gives, full)
+	}
+}
+
+// Signatures of nobody, or wrong ones, that somebody adds to a charter do not travel, and do not spoil it when the key is somebody's.
+func TestWrongSignaturesDoNotSpoilACharter(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+	c.found(4, nil)
+	c.signAll(c.teams[1:4]...)
+	a, d := c.teams[0], c.teams[3]
+	next := trusttest.Key(t, protocol.Hybrid) // the officer whom D will name
+	env, _ := c.ledgers[a].RoomEnvelope(c.room, c.room)
+	bad := *env
+	bad.Sigs = append(append([]protocol.Signature(nil), env.Sigs...), protocol.Signature{KID: next.Public().ID(), Suite: protocol.Hybrid, ML: make([]byte, len(env.Sigs[0].ML))})
+	before := c.ledgers[a].RoomRecords(c.room)
+	c.ledgers[a].AddRoomRecord(&bad, c.now)
+	for i, e := range c.ledgers[a].RoomRecords(c.room) {
+		if string(e.Encode()) != string(before[i].Encode()) {
+			t.Errorf("a %s looks different by a signature of nobody", e.Type)
+		}
+	}
+	kept, _ := c.ledgers[a].RoomEnvelope(c.room, c.room)
+	root := d.NextRoot(func(r *protocol.Root) {
+		r.Officers = append(slices.Clone(r.Officers), protocol.Officer{Name: "next", Key: next.Public()})
+	})
+	book := c.ledgers[a].book
+	if _, _, err := book.Add(root, c.now); err != nil {
+		t.Fatal(err)
+	}
+	again := NewRooms(book)
+	if errs := again.LoadRooms([]*protocol.Envelope{kept}, c.now); len(errs) > 0 {
+		t.Fatalf("the charter is refused at the next start: %v", errs)
+	}
+	if i, ok := again.Room(c.room, c.now); !ok || i.State != RoomOpen {
+		t.Errorf("got %+v", i)
+	}
+	if got := again.RoomRecords(c.room)[0]; len(got.Sigs) != 4 {
+		t.Errorf("%d signatures are told to others, want the four good ones", len(got.Sigs))
+	}
+}
+
+// A steward holds a member once under a charter. A second hold does not count, and is the proof that it cheated.
+func TestSecondHoldIsACheat(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+	c.found(4, nil)
+	c.signAll(c.teams[1:4]...)
+	a, b, d := c.teams[0], c.teams[1], c.teams[3]
+	hold, dec := c.ledgers[b].DraftHold(c.room, d.ID, "", c.now)
+	allowed(t, dec)
+	c.tell(b.Sign(hold))
+	c.want(d, StandingHeld)
+	c.now = c.now.Add(13 * 24 * time.Hour)
+	_, dec = c.ledgers[b].DraftHold(c.room, d.ID, "", c.now)
+	refusedBy(t, dec, "hold-given")
+	at := uint64(c.now.Unix())
+	c.tell(b.Sign(&protocol.Hold{Room: c.room, Charter: c.room, Subject: d.ID, Team: b.ID, Root: b.ID, Issued: at, Until: at + 14*86400}))
+	c.now = c.now.Add(2 * 24 * time.Hour)
+	c.want(d, StandingMember)
+	if i := c.info(a); len(i.Cheats) != 1 || i.Cheats[0].Team != b.ID || len(i.Warnings) == 0 {
+		t.Errorf("got %v, %q", i.Cheats, i.Warnings)
+	}
+}
+
+// A room into which this team is asked, with a name that is the id or the name of another, does not take its place.
+func TestNamesOfInvitationsTakeNoPlace(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+	c.found(4, nil)
+	c.signAll(c.teams[1:4]...)
+	a, b := c.teams[0], c.teams[1]
+	mine := c.info(a)
+	for i, name := range []string{c.room.String(), mine.Name, c.room.String()[:12]} {
+		ch, ok := c.ledgers[b].NewCharter(name, []protocol.TeamID{b.ID, a.ID}, nil, c.now)
+		if !ok {
+			t.Fatal("no charter")
+		}
+		ch.Salt[0] = byte(i)
+		if r := c.ledgers[a].AddRoomRecord(b.Sign(ch), c.now); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for _, q := range []string{c.room.String(), mine.Name, c.room.String()[:12]} {
+		if got, err := c.ledgers[a].Find(q, c.now); err != nil || got.ID != c.room {
+			t.Errorf("%.20q: got %s, %v", q, got.ID.Short(), err)
+		}
 	}
 }

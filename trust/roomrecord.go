@@ -138,6 +138,7 @@ func (rs *Rooms) verifyMany(n *roomRecord, rm *room) error {
 	}
 	n.signers = map[protocol.TeamID][]protocol.KID{}
 	var good, foreign []protocol.KID
+	var wrong error
 	for _, s := range n.env.Sigs {
 		team, r := rs.officer(stewards, s.KID)
 		if r == nil {
@@ -145,20 +146,45 @@ func (rs *Rooms) verifyMany(n *roomRecord, rm *room) error {
 			continue
 		}
 		if _, err := r.verifyFew(withSigs(n.env, nil, []protocol.KID{s.KID}), protocol.ActVote, 1); err != nil {
-			return err
+			wrong = err // whoever added it does not spoil the others
+			continue
 		}
 		n.signers[team] = append(n.signers[team], s.KID)
 		good = append(good, s.KID)
 	}
 	if len(good) == 0 {
-		unknown := slices.ContainsFunc(stewards, func(t protocol.TeamID) bool { _, ok := rs.rootOf(t); return !ok })
-		if unknown {
-			return fmt.Errorf("%w: the root log of a steward", ErrMissing)
+		switch unknown := slices.ContainsFunc(stewards, func(t protocol.TeamID) bool { _, ok := rs.rootOf(t); return !ok }); {
+		case wrong != nil:
+			return wrong
+		case unknown || slices.ContainsFunc(foreign, func(k protocol.KID) bool { return !rs.book.knowsOfficer(k) }):
+			return fmt.Errorf("%w: the root log of a steward, or a newer record of it", ErrMissing)
 		}
 		return fmt.Errorf("%w: no officer of a steward signed it", protocol.ErrSignature)
 	}
 	n.env = withSigs(n.env, nil, append(good, foreign...))
 	return nil
+}
+
+// knowsOfficer reports whether any team that is known has, or had, an officer of the key.
+func (b *Book) knowsOfficer(k protocol.KID) bool {
+	for _, t := range b.teams {
+		for _, r := range t.roots {
+			if slices.Contains(r.officers, k) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sure returns the record with those signatures that were verified: what is told to others and compared with them, so that nobody
+// can make the same record look different by adding to it.
+func (n *roomRecord) sure() *protocol.Envelope {
+	var all []protocol.KID
+	for _, ks := range n.signers {
+		all = append(all, ks...)
+	}
+	return withSigs(n.env, nil, all)
 }
 
 // officer returns whose officer the key is, and a root record that says so and lets the officer vote.

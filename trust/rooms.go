@@ -41,15 +41,16 @@ type Rooms struct {
 
 // A room is what is kept of one.
 type room struct {
-	id      protocol.Hash
-	records map[protocol.Hash]*roomRecord
-	epochs  map[protocol.Hash]*epoch
-	heard   map[protocol.TeamID]time.Time
-	passed  map[protocol.Hash]bool   // ids of those of records that are Refounds, by which other rooms are judged
-	ranks   map[protocol.TeamID]rank // as of the last look
-	counts  map[protocol.Hash]bool   // charters that count, or counted, likewise
-	drawn   *drawn                   // nil: there are other records since
-	roll    *roll                    // nil: likewise, or other epochs
+	id       protocol.Hash
+	records  map[protocol.Hash]*roomRecord
+	epochs   map[protocol.Hash]*epoch
+	heard    map[protocol.TeamID]time.Time
+	revision uint64                   // counts changes of what RoomRecords returns
+	passed   map[protocol.Hash]bool   // ids of those of records that are Refounds, by which other rooms are judged
+	ranks    map[protocol.TeamID]rank // as of the last look
+	counts   map[protocol.Hash]bool   // charters that count, or counted, likewise
+	drawn    *drawn                   // nil: there are other records since
+	roll     *roll                    // nil: likewise, or other epochs
 }
 
 func newRoom(id protocol.Hash) *room {
@@ -147,6 +148,7 @@ func (rs *Rooms) mayCome(rm *room, n *roomRecord, now time.Time) error {
 // changed notes that there is another record of the room, or one less: what followed from them follows no more.
 func (rs *Rooms) changed(rm *room, n *roomRecord) {
 	rm.drawn, rm.roll = nil, nil
+	rm.revision++
 	if r, ok := n.rec.(*protocol.Refound); ok {
 		rm.passed[n.id] = true
 		if next := rs.rooms[r.New]; next != nil {
@@ -371,7 +373,8 @@ func (rs *Rooms) recheck(rm *room, n *roomRecord) {
 	}
 	again := *n
 	if rs.verifyMany(&again, rm) == nil {
-		n.signers = again.signers
+		n.signers, n.env = again.signers, again.env
+		rm.revision++
 	}
 }
 
@@ -440,15 +443,30 @@ func (rs *Rooms) List(now time.Time) []RoomInfo {
 	return out
 }
 
-// Find returns the room of a name, in any case, or of an id or its first digits. Errors wrap ErrNoRoom, or say among which to
+// signed reports whether a team has signed the charter of a room that is being founded.
+func (i *RoomInfo) signed(t protocol.TeamID) bool {
+	return len(i.Proposals) > 0 && slices.Contains(i.Proposals[0].Votes, t)
+}
+
+// Find returns the room of a name, in any case, or of an id or its first digits. A room in which my team is goes before those into
+// which it is asked. Errors wrap ErrNoRoom, or say among which to
 // choose by their ids: they never carry the name of a room.
 func (rs *Rooms) Find(query string, now time.Time) (RoomInfo, error) {
 	q := foldName(query)
-	var fit []RoomInfo
+	var fit, invited []RoomInfo
 	for _, i := range rs.List(now) {
-		if foldName(i.Name) == q || len(q) >= minPrefix && strings.HasPrefix(i.ID.String(), q) {
+		switch id := i.ID.String(); {
+		case id == q:
+			return i, nil
+		case foldName(i.Name) != q && (len(q) < minPrefix || !strings.HasPrefix(id, q)):
+		case i.Mine == StandingProposed && i.State != RoomFounding || i.Mine == StandingNone || i.State == RoomFounding && !i.signed(rs.self()):
+			invited = append(invited, i) // others gave it its name
+		default:
 			fit = append(fit, i)
 		}
+	}
+	if len(fit) == 0 {
+		fit = invited
 	}
 	switch len(fit) {
 	case 0:
@@ -463,6 +481,14 @@ func (rs *Rooms) Find(query string, now time.Time) (RoomInfo, error) {
 	return RoomInfo{}, fmt.Errorf("that fits %d rooms: give more digits of the id of one of %s", len(fit), strings.Join(ids, ", "))
 }
 
+// Revision returns a number that is another one whenever RoomRecords may return something else.
+func (rs *Rooms) Revision(id protocol.Hash, now time.Time) uint64 {
+	if rs.at(id, now) == nil { // signatures of new officers are looked at
+		return 0
+	}
+	return rs.rooms[id].revision
+}
+
 // RoomRecords returns all records of a room that are kept, epochs included, ascending by id: what a member is given that lacks
 // them.
 func (rs *Rooms) RoomRecords(id protocol.Hash) []*protocol.Envelope {
@@ -472,7 +498,7 @@ func (rs *Rooms) RoomRecords(id protocol.Hash) []*protocol.Envelope {
 	}
 	var out []*protocol.Envelope
 	for _, n := range rm.records {
-		out = append(out, n.env)
+		out = append(out, n.sure())
 	}
 	for _, e := range rm.epochs {
 		out = append(out, e.env)

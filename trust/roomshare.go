@@ -87,7 +87,7 @@ func (rs *Rooms) RecordsFor(room protocol.Hash, team protocol.TeamID, now time.T
 	var out []*protocol.Envelope
 	for _, n := range rm.records {
 		if concerns(n.rec, team) || share >= ShareTerms && r.ofChain(n) {
-			out = append(out, n.env)
+			out = append(out, n.sure())
 		}
 	}
 	return byID(out)

@@ -263,9 +263,20 @@ func (r *roomAt) holdOf(v *roomVersion, t protocol.TeamID) *protocol.Hold {
 	return last
 }
 
+// holdable reports whether a hold, taken alone, is within the charter.
+func (v *roomVersion) holdable(h fact[protocol.Hold]) bool {
+	return h.rec.Charter == v.id && v.IsSteward(h.rec.Team) && h.depth >= v.pins[h.rec.Team] && h.rec.Until <= h.rec.Issued+v.HoldDays*86400
+}
+
+// first reports whether a hold is within the charter, and the first that its steward gave for the member: no other counts.
+func (r *roomAt) first(v *roomVersion, h fact[protocol.Hold]) bool {
+	return v.holdable(h) && !slices.ContainsFunc(r.holdsOn[h.rec.Subject], func(o fact[protocol.Hold]) bool {
+		return o.rec.Team == h.rec.Team && v.holdable(o) && cmp.Or(cmp.Compare(o.rec.Issued, h.rec.Issued), bytes.Compare(o.id[:], h.id[:])) < 0
+	})
+}
+
 func (r *roomAt) inEffect(v *roomVersion, h fact[protocol.Hold]) bool {
-	return h.rec.Charter == v.id && v.IsSteward(h.rec.Team) && h.depth >= v.pins[h.rec.Team] &&
-		h.rec.Until <= h.rec.Issued+v.HoldDays*86400 && unixTime(h.rec.Issued).Before(r.now.Add(protocol.MaxClockAhead)) &&
+	return r.first(v, h) && unixTime(h.rec.Issued).Before(r.now.Add(protocol.MaxClockAhead)) &&
 		r.now.Unix() < int64(h.rec.Until)
 }
 
