@@ -44,6 +44,7 @@ type loop struct {
 // A partner is a peer that is ready.
 type partner struct {
 	last    time.Time // of the last comparison, zero: none yet
+	turn    time.Time // when it came, or a round last chose it
 	queued  bool
 	again   bool // compare once more after the running comparison
 	running bool
@@ -127,7 +128,7 @@ func (l *loop) readInbox() {
 
 func (l *loop) arrive(p peer.ID) {
 	if l.peers[p] == nil {
-		l.peers[p] = &partner{}
+		l.peers[p] = &partner{turn: time.Now()}
 	}
 	l.enqueue(p)
 }
@@ -291,15 +292,17 @@ func (l *loop) look(f protocol.FeedID, pk poke) {
 	}
 }
 
-// round compares with the peers that were not compared with for longest.
+// round compares with the peers whose turn was longest ago. What else this node compares with whom, of feeds that are not for everybody,
+// does not change whose turn it is: a third would see that from how often it is asked.
 func (l *loop) round() {
 	ps := slices.SortedFunc(maps.Keys(l.peers), func(a, b peer.ID) int {
-		if c := l.peers[a].last.Compare(l.peers[b].last); c != 0 {
+		if c := l.peers[a].turn.Compare(l.peers[b].turn); c != 0 {
 			return c
 		}
 		return slices.Compare([]byte(a), []byte(b))
 	})
 	for _, p := range ps[:min(perRound, len(ps))] {
+		l.peers[p].turn = time.Now()
 		l.enqueue(p)
 	}
 }
