@@ -14,14 +14,14 @@ import (
 
 // A circle is teams with real keys, each with its own ledger, who tell each other everything.
 type circle struct {
-	t       *testing.T
+	t       testing.TB
 	teams   []*trusttest.Team
 	ledgers map[*trusttest.Team]*Rooms
 	room    protocol.Hash
 	now     time.Time
 }
 
-func newCircle(t *testing.T, names ...string) *circle {
+func newCircle(t testing.TB, names ...string) *circle {
 	t.Helper()
 	c := &circle{t: t, ledgers: map[*trusttest.Team]*Rooms{}, now: now}
 	for _, n := range names {
@@ -104,14 +104,14 @@ func (c *circle) info(me *trusttest.Team) RoomInfo {
 	return i
 }
 
-func allowed(t *testing.T, d Decision) {
+func allowed(t testing.TB, d Decision) {
 	t.Helper()
 	if !d.Allowed {
 		t.Fatalf("refused by %s: %s", d.Rule, d.Reason)
 	}
 }
 
-func refusedBy(t *testing.T, d Decision, rule string) {
+func refusedBy(t testing.TB, d Decision, rule string) {
 	t.Helper()
 	if d.Allowed || d.Rule != rule || d.Reason == "" {
 		t.Fatalf("got %+v, want %s", d, rule)
