@@ -1,8 +1,12 @@
 package node
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/entente-network/entente/protocol"
 )
 
 // What cannot be undone (forgetting messages, destroying keys) waits until the clock can be believed.
@@ -53,4 +57,38 @@ func (n *Node) clockAgrees() bool {
 		return !n.knowsOthers() || n.clock.isSteady()
 	}
 	return 2*agree > all
+}
+
+// clockOffBy says that this node's clock differs from those of most nodes that it is connected with, so that what it says is held
+// back there, or what it hears is held back here; "" if it does not.
+func (n *Node) clockOffBy() string {
+	if n.host == nil {
+		return ""
+	}
+	var off []time.Duration // how far others are ahead
+	for _, p := range n.host.Network().Peers() {
+		if s := n.peers.snapshot(p); s.greeted {
+			off = append(off, s.skew)
+		}
+	}
+	if len(off) == 0 {
+		return ""
+	}
+	slices.Sort(off)
+	lower, upper := off[(len(off)-1)/2], off[len(off)/2]
+	switch {
+	case upper < -protocol.MaxClockAhead:
+		return fmt.Sprintf("the clock of this node is %s ahead of those of most others: they show what it says now, and count what it decides, only when theirs get there; set it", span(-upper))
+	case lower > protocol.MaxClockAhead:
+		return fmt.Sprintf("the clock of this node is %s behind those of most others: what they say waits unseen here; set it", span(lower))
+	}
+	return ""
+}
+
+// span rounds a time for people.
+func span(d time.Duration) string {
+	if d < 48*time.Hour {
+		return d.Round(time.Minute).String()
+	}
+	return fmt.Sprintf("%d days", int(d.Round(24*time.Hour)/(24*time.Hour)))
 }

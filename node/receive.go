@@ -17,6 +17,7 @@ import (
 type incoming struct {
 	store.Entry
 	cannotOpen bool // it was sealed to a key that this node does not have
+	keyless    bool // it is of a room, and the key of its period was not here when it was looked at
 }
 
 // openSealed verifies a parcel whose outer signature was verified, and opens it. What a person of this team may not see now is
@@ -107,6 +108,14 @@ var errKeeping = errors.New("could not be kept")
 
 // admit stores verified parcels, after it logged the decisions on them, and told the authors of those that it cannot open.
 func (n *Node) admit(ctx context.Context, ins []incoming) ([]store.Outcome, error) {
+	out, err := n.admitAsIs(ctx, ins)
+	if err == nil {
+		n.openLate(ctx, ins)
+	}
+	return out, err
+}
+
+func (n *Node) admitAsIs(ctx context.Context, ins []incoming) ([]store.Outcome, error) {
 	closed := map[protocol.TeamID][]protocol.Receipt{}
 	for _, in := range ins {
 		if p := in.Parcel; in.cannotOpen {

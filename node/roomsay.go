@@ -54,6 +54,22 @@ func (n *Node) prepareInRoom(st *protocol.Statement) (*protocol.Epoch, []audit.R
 	return u.Epoch, log, nil
 }
 
+// findEpoch sees to it that this node has an epoch to seal to: one that somebody else made and that it is about to be granted, or one of
+// its own.
+func (n *Node) findEpoch(ctx context.Context, room protocol.Hash) error {
+	usable := func(holds func(protocol.Hash) bool) (ok bool) {
+		n.askRooms(func(rs *trust.Rooms) { _, ok = rs.UsableEpoch(room, n.now(), holds) })
+		return ok
+	}
+	if usable(nil) && n.meet(ctx, room, func() bool { return usable(n.holdsEpoch) }) {
+		return nil
+	}
+	return n.makeEpoch(room, func(rs *trust.Rooms) bool {
+		_, ok := rs.UsableEpoch(room, n.now(), n.holdsEpoch)
+		return !ok
+	})
+}
+
 // sealToEpoch seals an encoded statement to an epoch: one stanza, whatever the size of the room.
 func (n *Node) sealToEpoch(e *protocol.Epoch, inner []byte) ([]byte, error) {
 	r, err := n.recipients.parse(e.Recipient)
@@ -75,6 +91,7 @@ func (n *Node) openInRoom(in incoming, room protocol.Hash, c protocol.Channel) (
 	case errors.Is(err, keyring.ErrClosed):
 		return incoming{}, fmt.Errorf("%w: %w", errKeeping, err)
 	case errors.Is(err, keyring.ErrNoEpoch):
+		in.keyless = true
 		return in, nil
 	case err != nil:
 		n.log.Warn("a message in a room cannot be opened with the key that it names; it is kept closed", "room", room.Short(), "team", p.Team.Short(), "seq", p.Seq)
@@ -138,6 +155,22 @@ func (n *Node) openClosed(ctx context.Context, epoch protocol.Hash) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// openLate opens what was stored closed although the key to it had come between looking and storing: who brought the key did not
+// find it yet.
+func (n *Node) openLate(ctx context.Context, ins []incoming) {
+	late := map[protocol.Hash]bool{}
+	for _, in := range ins {
+		if in.keyless && n.ring.HasEpoch(in.Parcel.Epoch) {
+			late[in.Parcel.Epoch] = true
+		}
+	}
+	for id := range late {
+		if err := n.openClosed(ctx, id); err != nil && ctx.Err() == nil {
+			n.log.Error("messages of a room were not opened; they will be at the next start", "epoch", id.Short(), "err", err)
+		}
+	}
 }
 
 // openedTogether bounds the messages that openClosed has in memory.
@@ -351,6 +384,9 @@ func (n *Node) roomNotes(room protocol.Hash, l tlp.Label) []string {
 		}
 	}
 	out = append(out, info.Warnings...)
+	if why := n.clockOffBy(); why != "" {
+		out = append(out, why)
+	}
 	if c := info.Charter; c != nil && l >= tlp.Amber {
 		switch c.Attribution {
 		case protocol.AttributeRoom:
