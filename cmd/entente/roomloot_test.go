@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/entente-network/entente/node"
@@ -100,16 +101,7 @@ func (g *gathering) heapOf(home string, h *heap) {
 		g.t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.RoomRecords(func(room protocol.Hash, _ time.Time, e *protocol.Envelope) error {
-		if room != g.room || e.Type != protocol.TypeEpoch {
-			return nil
-		}
-		ep, err := protocol.Decode[protocol.Epoch](e)
-		h.epochs[e.ID()] = ep
-		return err
-	}); err != nil {
-		g.t.Fatal(err)
-	}
+	g.records(s, h)
 	feed := protocol.FeedOf(r.NodeKey().Public().ID(), protocol.RoomChannel(g.room))
 	if err := s.Range(feed, 0, 0, false, func(_ uint64, raw []byte) bool {
 		env, err := protocol.DecodeEnvelope(bytes.Clone(raw), protocol.MaxParcel)
@@ -129,6 +121,48 @@ func (g *gathering) heapOf(home string, h *heap) {
 	}); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+func (g *gathering) records(s *store.Store, h *heap) {
+	g.t.Helper()
+	if err := s.RoomRecords(func(room protocol.Hash, _ time.Time, e *protocol.Envelope) error {
+		if room != g.room || e.Type != protocol.TypeEpoch {
+			return nil
+		}
+		ep, err := protocol.Decode[protocol.Epoch](e)
+		h.epochs[e.ID()] = ep
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// why says what a stopped node has of what was said.
+func (g *gathering) why(home string, x saying) string {
+	g.t.Helper()
+	h := g.heap()
+	p := h.parcels[x.id]
+	if p == nil {
+		return "its author has no parcel of it"
+	}
+	r := g.ring(home)
+	defer r.Close()
+	s, err := store.Open(filepath.Join(g.path(home), "store"), storeKeys{r}, store.Options{})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer s.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "it is entry %d", p.Seq)
+	held := false
+	if err := s.Range(p.Feed, p.Seq, p.Seq, false, func(uint64, []byte) bool { held = true; return false }); err != nil {
+		g.t.Fatal(err)
+	}
+	fmt.Fprintf(&b, ", held: %v, sealed to epoch %s, whose identity is held: %v", held, p.Epoch.Short(), r.HasEpoch(p.Epoch))
+	mine := heap{map[protocol.Hash]*protocol.Parcel{}, map[protocol.Hash]*protocol.Epoch{}}
+	g.records(s, &mine)
+	fmt.Fprintf(&b, ", whose record is held: %v", mine.epochs[p.Epoch] != nil)
+	return b.String()
 }
 
 // ageFiles returns what begins like an age file within bytes of a stream, each to the end that the length before it gives.

@@ -364,7 +364,9 @@ func (g *gathering) hear(xs []saying, homes ...string) {
 	g.t.Helper()
 	for _, home := range homes {
 		for _, x := range xs {
-			g.gets(home, x.id)
+			if !g.arrives(home, x) {
+				return
+			}
 			g.ask(home, func(c *control.Client) error {
 				h := sha256.New()
 				err := c.Body(context.Background(), x.id, h)
@@ -376,6 +378,25 @@ func (g *gathering) hear(xs []saying, homes ...string) {
 		}
 		g.once(home)
 	}
+}
+
+// arrives waits until a team has what was said. If it does not come, it ends the test with what hinders it.
+func (g *gathering) arrives(home string, x saying) bool {
+	g.t.Helper()
+	for end := time.Now().Add(g.patience()); time.Now().Before(end); time.Sleep(25 * time.Millisecond) {
+		c, err := control.Dial(g.path(home))
+		if err != nil {
+			continue // it is starting
+		}
+		m, err := c.Message(context.Background(), x.id.String())
+		_ = c.Close()
+		if err == nil && m.Complete {
+			return true
+		}
+	}
+	g.stopAll()
+	g.t.Fatalf("%s never has what %s said: %s", home, x.from, g.why(home, x))
+	return false
 }
 
 // once wants every message once.
