@@ -14,9 +14,9 @@ import (
 // A RoomBench reaches, for benchmarks, what a node does in rooms by itself.
 type RoomBench struct{ *Node }
 
-// Take takes in records of a room as if officers of this team had signed them.
+// Take takes in records of a room, whoever signed them.
 func (b RoomBench) Take(room protocol.Hash, es ...*protocol.Envelope) error {
-	_, err := b.takeRoomRecords(room, protocol.TeamID{}, "", es)
+	_, err := b.takeRoomRecords(room, byHand, "", es)
 	return err
 }
 
@@ -28,7 +28,7 @@ func (b RoomBench) Records(room protocol.Hash) (es []*protocol.Envelope) {
 
 // MakeEpoch makes an epoch of a room, though it may not be this node's turn.
 func (b RoomBench) MakeEpoch(room protocol.Hash) error {
-	return b.makeEpoch(context.Background(), room)
+	return b.makeEpoch(room, func(*trust.Rooms) bool { return true })
 }
 
 // Usable returns the epoch to which the node would seal now.
@@ -94,7 +94,7 @@ func (b RoomBench) Tend() error {
 	var all []protocol.Hash
 	b.askRooms(func(rs *trust.Rooms) { all = rs.IDs() })
 	for _, id := range all {
-		if err := b.tend(context.Background(), id); err != nil {
+		if err := b.tend(id); err != nil {
 			return err
 		}
 	}

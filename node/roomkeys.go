@@ -49,7 +49,7 @@ func (n *Node) roomLoop(ctx context.Context) {
 		n.mu.RUnlock()
 		slices.SortFunc(all, func(a, b protocol.Hash) int { return slices.Compare(a[:], b[:]) })
 		for _, id := range all {
-			if err := n.tend(ctx, id); err != nil && ctx.Err() == nil {
+			if err := n.tend(id); err != nil && ctx.Err() == nil {
 				n.log.Warn("tending a room", "room", id.Short(), "err", err)
 			}
 		}
@@ -65,7 +65,7 @@ func (n *Node) tendSoon() {
 }
 
 // tend makes an epoch of a room if one is needed and it is this node's turn.
-func (n *Node) tend(ctx context.Context, room protocol.Hash) error {
+func (n *Node) tend(room protocol.Hash) error {
 	now := n.now()
 	turn := -1
 	n.mu.RLock()
@@ -92,7 +92,7 @@ func (n *Node) tend(ctx context.Context, room protocol.Hash) error {
 	if turn < 0 || n.signer.why() != "" {
 		return nil
 	}
-	return n.makeEpoch(ctx, room)
+	return n.makeEpoch(room, func(rs *trust.Rooms) bool { return rs.NeedsRekey(room, n.now()) != "" })
 }
 
 // holdsEpoch reports whether this node has the identity of an epoch.
@@ -104,9 +104,16 @@ func (n *Node) usableEpoch(room protocol.Hash) (u trust.Usable, ok bool) {
 	return u, ok
 }
 
-// makeEpoch makes an epoch for all who may read in a room now, keeps its identity, and grants it to those who can be reached. The
-// others ask whoever holds it.
-func (n *Node) makeEpoch(ctx context.Context, room protocol.Hash) error {
+// makeEpoch makes an epoch for all who may read in a room now, if it is needed still, keeps its identity, and grants it to those who can
+// be reached. The others ask whoever holds it.
+func (n *Node) makeEpoch(room protocol.Hash, needed func(*trust.Rooms) bool) error {
+	n.making.Lock()
+	defer n.making.Unlock()
+	still := false
+	n.askRooms(func(rs *trust.Rooms) { still = needed(rs) })
+	if !still {
+		return nil
+	}
 	identity, recipient, err := seal.NewEpochKey()
 	if err != nil {
 		return err
@@ -124,26 +131,33 @@ func (n *Node) makeEpoch(ctx context.Context, room protocol.Hash) error {
 	}
 	// The identity before the record: nobody shall seal to what nobody can open.
 	key := keyring.EpochKey{Room: room, ID: env.ID(), Identity: identity, Until: time.Unix(int64(draft.Until), 0)}
-	n.making.Lock()
 	if err = n.ring.PutEpochs(key); err == nil {
 		_, err = n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
 	}
-	n.making.Unlock()
 	if err != nil {
 		return err
 	}
 	n.log.Info("a room has a new key", "room", room.Short(), "epoch", env.ID().Short(), "nodes", len(draft.Nodes))
+	n.spawn(func() { n.handOut(room, env) }) // who speaks does not wait for it
+	return nil
+}
+
+// handOut tells of an epoch that this node made, and grants it to all who are connected.
+func (n *Node) handOut(room protocol.Hash, env *protocol.Envelope) {
 	n.tellRoom(room, []*protocol.Envelope{env})
+	if n.circle == nil {
+		return
+	}
 	for _, p := range n.roomPeers(room, trust.ShareAll) {
-		raws, err := circle{n}.Grants(ctx, p, room, []protocol.Hash{env.ID()})
+		raws, err := circle{n}.Grants(context.Background(), p, room, []protocol.Hash{env.ID()})
 		if err != nil {
-			return err
+			n.log.Warn("granting the key of a room; members will ask for it", "room", room.Short(), "err", err)
+			return
 		}
 		if len(raws) > 0 {
 			n.circle.Grant(p, room, raws)
 		}
 	}
-	return nil
 }
 
 // Wants implements roomsync.Backend.
@@ -286,6 +300,7 @@ func (n *Node) takeGrants(ctx context.Context, room protocol.Hash, raws [][]byte
 		return fmt.Errorf("%w: %w", errKeeping, err)
 	}
 	n.tendSoon()
+	n.metAt.notify()
 	for _, k := range keys {
 		if err := n.openClosed(ctx, k.ID); err != nil {
 			return fmt.Errorf("%w: %w", errKeeping, err)

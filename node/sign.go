@@ -456,7 +456,7 @@ func (n *Node) say(ctx context.Context, st *protocol.Statement) (protocol.Hash, 
 	u := &utterance{st: st}
 	err := n.append(u)
 	for tries := 0; errors.Is(err, errNoEpoch) && tries < 3; tries++ { // a change in the room may make useless what was just made
-		if err = n.makeEpoch(ctx, st.Audience.Room); err == nil {
+		if err = n.findEpoch(ctx, st.Audience.Room); err == nil {
 			u = &utterance{st: st}
 			err = n.append(u)
 		}

@@ -453,11 +453,13 @@ func (i *RoomInfo) signed(t protocol.TeamID) bool {
 // choose by their ids: they never carry the name of a room.
 func (rs *Rooms) Find(query string, now time.Time) (RoomInfo, error) {
 	q := foldName(query)
+	if id, err := protocol.ParseHash(q); err == nil && rs.rooms[id] != nil {
+		i, _ := rs.Room(id, now)
+		return i, nil
+	}
 	var fit, invited []RoomInfo
 	for _, i := range rs.List(now) {
 		switch id := i.ID.String(); {
-		case id == q:
-			return i, nil
 		case foldName(i.Name) != q && (len(q) < minPrefix || !strings.HasPrefix(id, q)):
 		case i.Mine == StandingProposed && i.State != RoomFounding || i.Mine == StandingNone || i.State == RoomFounding && !i.signed(rs.self()):
 			invited = append(invited, i) // others gave it its name
