@@ -154,11 +154,11 @@ func (w *demoWorld) spoken() error {
 	w.claim(w.readBy(a, b, c, f), "a preview names who would read it: a node each of %s, %s and %s", b.name, c.name, f.name)
 	for _, s := range []struct {
 		from *demoTeam
-		file string
+		doc  demoDoc
 		want tlp.Label
-	}{{a, "acidrain.misp.json", tlp.Amber}, {f, "windfarm.txt", tlp.AmberStrict}} {
+	}{{a, demoFile("acidrain.misp.json"), tlp.Amber}, {f, demoFile("windfarm.txt"), tlp.AmberStrict}} {
 		others := slices.DeleteFunc(slices.Clone(w.roomed), func(t *demoTeam) bool { return t == s.from })
-		l, took, err := w.deliver(s.from, demoFile(s.file), w.insideRoom(), others)
+		l, took, err := w.deliver(s.from, s.doc, w.insideRoom(), others)
 		if l == nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func (w *demoWorld) nothingOutside() error {
 
 func (w *demoWorld) admitted() error {
 	a, b, c, e, f := w.teams[0], w.teams[1], w.teams[2], w.teams[4], w.teams[5]
-	past := []*demoLetter{w.letter("acidrain.misp.json"), w.letter("windfarm.txt")}
+	past := w.lettersInRoom()
 	if _, err := w.types(b, "room", "propose", demoRoomName, e.name, "--reason", "their modems are of the same make"); err != nil {
 		return err
 	}
@@ -268,7 +268,13 @@ func (w *demoWorld) admitted() error {
 	w.roomed = append(w.roomed, e)
 	err = w.until(func() error { return w.sees(w.roomed, e, trust.StandingMember) })
 	w.claim(err, "a sponsor, its own word and three of four stewards: it is a member at all five, %d ms after the last vote", time.Since(voted).Milliseconds())
-	err = w.until(func() error { return errors.Join(e.holds(past[0]), e.holds(past[1])) })
+	err = w.until(func() error {
+		var errs []error
+		for _, l := range past {
+			errs = append(errs, e.holds(l))
+		}
+		return errors.Join(errs...)
+	})
 	w.claim(err, "the charter of an incident opens the past: it holds what was said before, %d ms after", time.Since(voted).Milliseconds())
 	for _, l := range past {
 		l.readers = append(l.readers, e)

@@ -214,6 +214,92 @@ func (w *demoWorld) dissolved() error {
 	return nil
 }
 
+// orphaned lets a steward leave a room that two decide in, so that nobody can decide anything, and founds it anew.
+func (w *demoWorld) orphaned() error {
+	a, b, d := w.teams[0], w.teams[1], w.teams[3]
+	was := w.room
+	defer func() { w.room = was }()
+	const old, next = "Ring", "Ring again"
+	if _, err := w.types(a, "room", "create", old, "--steward", d.name, "--member", b.name); err != nil {
+		return err
+	}
+	if err := w.typesWhenAsked(old, d, "sign", b, "accept"); err != nil {
+		return err
+	}
+	if _, err := w.types(d, "room", "leave", old); err != nil {
+		return err
+	}
+	why := ""
+	w.claim(w.until(func() error {
+		return w.each([]*demoTeam{a, b}, func(t *demoTeam) error {
+			return w.inRoom(t, "its quorum lost", func(v *node.RoomView) bool {
+				why = v.Why
+				return v.State == trust.RoomQuorumLost && v.Why != ""
+			})
+		})
+	}), "one of the two stewards leaves; the others are told")
+	for line := range strings.SplitSeq(why, "; ") {
+		w.say("           │ %s", line)
+	}
+	shown, err := w.types(a, "room", "show", old)
+	for _, next := range []string{"entente room create NEW --replaces Ring", "entente room refound Ring NEW"} {
+		if err == nil && !strings.Contains(shown, next) {
+			err = errors.New("it does not")
+		}
+	}
+	w.claim(err, "and this says what to type")
+	if _, err := w.types(a, "room", "create", next, "--replaces", old, "--steward", b.name); err != nil {
+		return err
+	}
+	lost := w.room
+	if err := w.typesWhenAsked(next, b, "sign"); err != nil {
+		return err
+	}
+	for _, t := range []*demoTeam{a, b} {
+		if _, err := w.types(t, "room", "refound", old, next); err != nil {
+			return err
+		}
+	}
+	w.claim(w.until(func() error {
+		return w.each([]*demoTeam{a, b}, func(t *demoTeam) error {
+			v, err := t.node.Room(lost.String())
+			if err == nil && v.State != trust.RoomClosed {
+				err = fmt.Errorf("at %s the old room is %s", t.name, v.State)
+			}
+			return errors.Join(err, w.inRoom(t, "both", func(v *node.RoomView) bool { return v.State == trust.RoomOpen && len(v.Members) == 2 }))
+		})
+	}), "with one signature each they go on in a new room, and the old one is closed")
+	return nil
+}
+
+// typesWhenAsked makes the room that was just created the one of the scene. Each of the teams does what it is asked for in it, as
+// soon as it is, and all see it open.
+func (w *demoWorld) typesWhenAsked(name string, asked ...any) error {
+	v, err := w.teams[0].node.Room(name)
+	if err != nil {
+		return err
+	}
+	w.room, w.channels = v.ID, append(w.channels, protocol.RoomChannel(v.ID))
+	teams := []*demoTeam{w.teams[0]}
+	for i := 0; i < len(asked); i += 2 {
+		t, act := asked[i].(*demoTeam), asked[i+1].(string)
+		if err := w.until(func() error {
+			return w.inRoom(t, "something to "+act, func(v *node.RoomView) bool {
+				return slices.ContainsFunc(v.Waiting, func(d trust.Draft) bool { return d.Kind == act })
+			})
+		}); err != nil {
+			return err
+		}
+		if _, err := w.types(t, "room", act, name); err != nil {
+			return err
+		}
+		teams = append(teams, t)
+	}
+	return w.until(func() error {
+		return w.each(teams, func(o *demoTeam) error { return w.sees(teams, o, trust.StandingMember) })
+	})
+}
+
 func (w *demoWorld) lettersInRoom() (out []*demoLetter) {
 	for _, l := range w.letters {
 		if l.room {

@@ -45,6 +45,7 @@ var demoScenes = []demoScene{
 	{"The stewards remove it", (*demoWorld).removed},
 	{"Something leaves the room", (*demoWorld).reported},
 	{"The room is closed", (*demoWorld).dissolved},
+	{"A steward goes, and nobody can decide", (*demoWorld).orphaned},
 	{"A stranger knocks", (*demoWorld).stranger},
 	{"A team is blocked by all", (*demoWorld).blocked},
 	{"A server is stolen, and comes back from its backup", (*demoWorld).stolen},
