@@ -330,7 +330,7 @@ func (r *roomAt) proposals(v *roomVersion) []Proposal {
 			continue
 		}
 		p := r.cardProposal(v, l.tip(), c)
-		drafted[c.Subject] = drafted[c.Subject] || p.Kind == "admission"
+		drafted[c.Subject] = drafted[c.Subject] || p.Kind == "admission" && !r.ahead(c.Issued) // a clock that is wrong keeps nobody from deciding
 		about = append(about, p)
 	}
 	for _, m := range r.roll.members {

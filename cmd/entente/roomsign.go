@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -413,6 +415,19 @@ func proposalIn(r *control.Room, query string) (*control.RoomProposal, error) {
 		if prefix || subject || p.Name != "" && strings.EqualFold(p.Name, query) {
 			fit = append(fit, &r.Proposals[i])
 		}
+	}
+	if len(fit) > 1 && !slices.ContainsFunc(fit, func(p *control.RoomProposal) bool {
+		return p.Subject == nil || fit[0].Subject == nil || *p.Subject != *fit[0].Subject || p.Kind != fit[0].Kind
+	}) { // they come to the same: the one that can be voted for, where most votes are
+		mine := func(p *control.RoomProposal) int {
+			if p.Mine {
+				return 0
+			}
+			return 1
+		}
+		fit = []*control.RoomProposal{slices.MinFunc(fit, func(a, b *control.RoomProposal) int {
+			return cmp.Or(cmp.Compare(mine(a), mine(b)), cmp.Compare(b.Votes, a.Votes), bytes.Compare(a.ID[:], b.ID[:]))
+		})}
 	}
 	var all []string
 	for _, p := range r.Proposals {
