@@ -254,16 +254,21 @@ func (w *World) Decide(room, charter protocol.Hash, stewards ...*Team) {
 			}
 		}
 	}
-	var err error
+	errs := map[string]error{}
 	waits := func(s *Team) bool { return !decided(s) }
 	for end := time.Now().Add(roomPatience); slices.ContainsFunc(stewards, waits); w.Wait(500 * time.Millisecond) {
 		for _, s := range stewards {
 			if waits(s) {
-				err = s.TriesIn(room, node.RoomAct{Kind: "vote", Proposal: charter.String()})
+				errs[s.Name] = s.TriesIn(room, node.RoomAct{Kind: "vote", Proposal: charter.String()})
 			}
 		}
 		if time.Now().After(end) {
-			w.T.Fatalf("the charter %s is never decided: %v", charter.Short(), err)
+			for _, s := range stewards {
+				for _, p := range s.SeesIn(room).Proposals {
+					w.T.Logf("%s: %s %s: %d votes, %d adopted of %d, missing %q, round %d", s.Name, p.Kind, p.ID.Short(), len(p.Votes), len(p.Adopted), p.Needed, p.Missing, p.Round)
+				}
+			}
+			w.T.Fatalf("the charter %s is never decided: %v", charter.Short(), errs)
 		}
 	}
 }

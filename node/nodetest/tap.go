@@ -20,16 +20,17 @@ type tap struct {
 
 // A strand is one direction of one stream.
 type strand struct {
-	proto libp2p.ID
-	data  []byte
+	proto  libp2p.ID
+	opened bool // by this side
+	data   []byte
 }
 
-func (t *tap) add(to *[]*strand, proto libp2p.ID) *strand {
+func (t *tap) add(proto libp2p.ID, opened bool) (said, read *strand) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &strand{proto: proto}
-	*to = append(*to, s)
-	return s
+	said, read = &strand{proto: proto, opened: opened}, &strand{proto: proto, opened: opened}
+	t.said, t.read = append(t.said, said), append(t.read, read)
+	return said, read
 }
 
 func (t *tap) note(s *strand, b []byte) {
@@ -61,8 +62,9 @@ type tappedHost struct {
 	tap *tap
 }
 
-func (h *tappedHost) wrap(s network.Stream) network.Stream {
-	return &tappedStream{Stream: s, tap: h.tap, said: h.tap.add(&h.tap.said, s.Protocol()), read: h.tap.add(&h.tap.read, s.Protocol())}
+func (h *tappedHost) wrap(s network.Stream, opened bool) network.Stream {
+	said, read := h.tap.add(s.Protocol(), opened)
+	return &tappedStream{Stream: s, tap: h.tap, said: said, read: read}
 }
 
 func (h *tappedHost) NewStream(ctx context.Context, p peer.ID, ids ...libp2p.ID) (network.Stream, error) {
@@ -70,15 +72,15 @@ func (h *tappedHost) NewStream(ctx context.Context, p peer.ID, ids ...libp2p.ID)
 	if err != nil {
 		return nil, err
 	}
-	return h.wrap(s), nil
+	return h.wrap(s, true), nil
 }
 
 func (h *tappedHost) SetStreamHandler(id libp2p.ID, f network.StreamHandler) {
-	h.Host.SetStreamHandler(id, func(s network.Stream) { f(h.wrap(s)) })
+	h.Host.SetStreamHandler(id, func(s network.Stream) { f(h.wrap(s, false)) })
 }
 
 func (h *tappedHost) SetStreamHandlerMatch(id libp2p.ID, match func(libp2p.ID) bool, f network.StreamHandler) {
-	h.Host.SetStreamHandlerMatch(id, match, func(s network.Stream) { f(h.wrap(s)) })
+	h.Host.SetStreamHandlerMatch(id, match, func(s network.Stream) { f(h.wrap(s, false)) })
 }
 
 type tappedStream struct {
