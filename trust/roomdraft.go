@@ -173,7 +173,11 @@ func (rs *Rooms) DraftAccept(room protocol.Hash, now time.Time) (*protocol.Accep
 	case s == StandingMember || s == StandingHeld || s == StandingSuspended || s == StandingLapsed:
 		return nil, roomDecision("already-signed")
 	case s == StandingProposed && !seated || s == StandingLeft || s == StandingRemoved:
-		if _, accept, _ := r.admission(v, rs.self()); accept.rec != nil && s == StandingProposed {
+		since := v.lines[rs.self()].joined()
+		if left := r.leaveOf(rs.self(), since); left != nil {
+			since = max(since, left.Issued)
+		}
+		if _, accept, _ := r.admission(v, rs.self()); accept.rec != nil && accept.rec.Issued > since {
 			return nil, roomDecision("already-signed")
 		}
 		return a, roomDecision("")
@@ -181,6 +185,16 @@ func (rs *Rooms) DraftAccept(room protocol.Hash, now time.Time) (*protocol.Accep
 		return a, roomDecision("")
 	}
 	return nil, roomDecision("not-proposed")
+}
+
+// asked reports whether the team is to be in: proposed, or out and vouched for again.
+func (r *roomAt) asked(t protocol.TeamID) bool {
+	v := r.head()
+	if s := r.standingOf(v, t); s != StandingLeft && s != StandingRemoved {
+		return true
+	}
+	sponsors, _, _ := r.admission(v, t)
+	return len(sponsors) > 0
 }
 
 // DraftVouch drafts my team's word for a team that is to be admitted. The first such word proposes it.
@@ -351,7 +365,7 @@ func (rs *Rooms) Drafts(room protocol.Hash, now time.Time) []Draft {
 	if rs.MaySign(room, now).Allowed {
 		out = append(out, Draft{Kind: "sign", ID: room, Why: "the room is being founded"})
 	}
-	if a, d := rs.DraftAccept(room, now); d.Allowed {
+	if a, d := rs.DraftAccept(room, now); d.Allowed && (a.Charter != r.head().id || r.asked(rs.self())) {
 		out = append(out, Draft{Kind: "accept", ID: a.Charter, Record: a, Why: "our team is proposed, or named by the charter"})
 	}
 	for _, p := range r.info().Proposals {

@@ -289,6 +289,32 @@ func TestStoryOfTheReplacedNode(t *testing.T) {
 	refusedBy(t, la.MayGrant(c.room, second, old, c.now), "grant-node")
 }
 
+// Who is out is asked to accept again when somebody vouches for it again, and accepts once.
+func TestStoryOfTheSecondAcceptance(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "CERT-E")
+	e := c.teams[4]
+	c.found(4, nil)
+	c.signAll(c.teams[1:4]...)
+	c.join(e, c.teams[:4]...)
+	c.now = c.now.Add(time.Hour)
+	l, dec := c.ledgers[e].DraftLeave(c.room, "", nil, c.now)
+	allowed(t, dec)
+	c.tell(e.Sign(l))
+	c.now = c.now.Add(time.Hour)
+	if ds := c.ledgers[e].Drafts(c.room, c.now); len(ds) != 0 {
+		t.Errorf("%+v", ds)
+	}
+	v, dec := c.ledgers[c.teams[2]].DraftVouch(c.room, e.ID, "", c.now)
+	allowed(t, dec)
+	c.tell(c.teams[2].Sign(v))
+	if ds := c.ledgers[e].Drafts(c.room, c.now); len(ds) != 1 || ds[0].Kind != "accept" {
+		t.Errorf("%+v", ds)
+	}
+	c.signAll(e)
+	_, dec = c.ledgers[e].DraftAccept(c.room, c.now)
+	refusedBy(t, dec, "already-signed")
+}
+
 // A node that comes back after weeks says nothing until it has heard from others: it might not know who is out.
 func TestRoomFreshness(t *testing.T) {
 	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
