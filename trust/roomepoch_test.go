@@ -315,6 +315,57 @@ func TestStoryOfTheSecondAcceptance(t *testing.T) {
 	refusedBy(t, dec, "already-signed")
 }
 
+// Whoever stole the root keys of a member names an officer of its own, who vouches for a friend. Our team does not vote on that word
+// for 14 days, unless our people verify the member anew; others, who know that officer for longer, do.
+func TestStoryOfTheNewOfficer(t *testing.T) {
+	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D", "CERT-E")
+	a, b, e := c.teams[0], c.teams[1], c.teams[4]
+	c.found(4, nil)
+	c.signAll(c.teams[1:4]...)
+	la := c.ledgers[a]
+	c.now = c.now.Add(time.Hour)
+	b.Officer = trusttest.Key(t, protocol.Hybrid)
+	root := b.NextRoot(func(r *protocol.Root) {
+		r.Officers = append(slices.Clone(b.RootRec.Officers), protocol.Officer{Key: b.Officer.Public(), Name: "new"})
+	})
+	for _, m := range c.teams {
+		if _, _, err := c.ledgers[m].book.Add(root, c.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range c.teams[1:3] {
+		v, dec := c.ledgers[m].DraftVouch(c.room, e.ID, "", c.now)
+		allowed(t, dec)
+		c.tell(m.Sign(v))
+	}
+	c.signAll(e)
+	at := c.now.Add(time.Hour)
+	_, dec := la.DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, at)
+	refusedBy(t, dec, "officer-new")
+	if ds := la.Drafts(c.room, at); len(ds) != 0 {
+		t.Errorf("%+v", ds)
+	}
+	if i := la.at(c.room, at).info(); len(i.Proposals) != 1 || i.Proposals[0].Why != roomReasons["officer-new"] {
+		t.Errorf("%+v", i.Proposals)
+	}
+	k, dec := c.ledgers[b].DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, at) // its own officers are not new to it
+	allowed(t, dec)
+	card := b.Sign(k)
+	c.tell(card)
+	refusedBy(t, la.MayVoteCard(c.room, card.ID(), at), "officer-new")
+	allowed(t, la.MayVoteCard(c.room, card.ID(), c.now.Add(OfficerWait)))
+	sponsor, dec := la.DraftVouch(c.room, e.ID, "", at) // a third word, of an officer who is not new
+	allowed(t, dec)
+	c.tell(a.Sign(sponsor))
+	k, dec = la.DraftCard(c.room, e.ID, protocol.MemberFull, "", nil, at.Add(time.Second))
+	allowed(t, dec)
+	if slices.ContainsFunc(k.Vouches, func(id protocol.Hash) bool { return la.rooms[c.room].records[id].team == b.ID }) {
+		t.Error("a card names the word of the new officer, though there are others")
+	}
+	la.book.Act(OwnAct{Team: b.ID, Kind: ActVerified, At: at})
+	allowed(t, la.MayVoteCard(c.room, card.ID(), at))
+}
+
 // A node that comes back after weeks says nothing until it has heard from others: it might not know who is out.
 func TestRoomFreshness(t *testing.T) {
 	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")

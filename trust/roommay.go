@@ -38,6 +38,7 @@ var roomReasons = map[string]string{
 	"card-unfounded":     "the card is not founded as the charter asks: sponsors, the team's acceptance of this charter, or its term",
 	"card-opened":        "the card says that the admission was open to objections before there were sponsors and an acceptance",
 	"objection-window":   "members may still object",
+	"officer-new":        "an officer who signed for the team, or for one that vouches for it, is new: vote when our people have verified that team anew, or after 14 days, if nobody objects",
 	"objected":           "a member objects, and the card does not say so: talk to it, or draft a card that overrules it, which takes one vote more",
 	"hold-given":         "our team has held this member once under this charter: more takes the stewards' vote",
 	"epoch-unknown":      "the key period of the message is not known here yet",
@@ -248,7 +249,26 @@ func (r *roomAt) admissionVote(v *roomVersion, c *protocol.MemberCard) (rule str
 			return "objected"
 		}
 	}
+	if r.isNew(append([]protocol.Hash{c.Accept}, c.Vouches...)...) {
+		return "officer-new"
+	}
 	return ""
+}
+
+// isNew reports whether one of the records was signed by an officer whose permissive acts wait (Book.permits). That is for my
+// team's own vote alone: what others see of the room must not depend on when each of them first saw an officer.
+func (r *roomAt) isNew(ids ...protocol.Hash) bool {
+	return slices.ContainsFunc(ids, func(id protocol.Hash) bool { n := r.records[id]; return n != nil && r.waits(n) })
+}
+
+// waits reports whether the signature of one team counts for my team's vote only later.
+func (rs *Rooms) waits(n *roomRecord, now time.Time) bool {
+	t := rs.book.teams[n.team]
+	if t == nil || t.roots[n.root] == nil {
+		return false
+	}
+	_, until := rs.book.permits(t, t.roots[n.root], protocol.ActVote, n.signers[n.team], now)
+	return !until.IsZero()
 }
 
 // ahead reports whether a time of issue is so far ahead that a term which begins then would be longer than the charter permits.

@@ -410,7 +410,8 @@ func (rs *Rooms) at(id protocol.Hash, now time.Time) *roomAt {
 		rm.drawn, rm.roll = &drawn{rs.book.logs, f, f.chain()}, nil
 		rm.noteRanks()
 	}
-	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard, records: rm.records}
+	r := &roomAt{roomFacts: rm.drawn.facts, roomChain: rm.drawn.chain, now: now, self: rs.self(), call: rs.book.call, heard: rm.heard, records: rm.records,
+		waits: func(n *roomRecord) bool { return rs.waits(n, now) }}
 	if r.head() != nil && !rm.roll.current(rs.book.generation, now) {
 		rm.roll = rs.callRoll(r, rm.epochs)
 	}

@@ -24,6 +24,7 @@ type roomAt struct {
 	call    func(protocol.TeamID) string
 	heard   map[protocol.TeamID]time.Time
 	records map[protocol.Hash]*roomRecord
+	waits   func(*roomRecord) bool
 	roll    *roll // at now; nil while the room is being founded
 }
 
@@ -439,6 +440,9 @@ func (r *roomAt) application(v *roomVersion, t protocol.TeamID) Proposal {
 		}
 		p.Opens = r.opens(v, opened, ids)
 		p.MineVote = v.IsSteward(r.self) && !r.now.Before(p.Opens)
+		if p.MineVote && r.isNew(ids...) {
+			p.MineVote, p.Why = false, roomReasons["officer-new"]
+		}
 	}
 	return p
 }
@@ -481,8 +485,14 @@ func (r *roomAt) admission(v *roomVersion, t protocol.TeamID) (sponsors []fact[p
 	for _, w := range best {
 		sponsors = append(sponsors, w)
 	}
+	last := func(w fact[protocol.Vouch]) int {
+		if r.isNew(w.id) {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(sponsors, func(a, b fact[protocol.Vouch]) int {
-		return cmp.Or(cmp.Compare(a.rec.Issued, b.rec.Issued), bytes.Compare(a.id[:], b.id[:]))
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(a.rec.Issued, b.rec.Issued), bytes.Compare(a.id[:], b.id[:]))
 	})
 	sponsors = sponsors[:min(len(sponsors), max(int(v.Sponsors), 1))]
 	for _, a := range r.accepts {
