@@ -16,7 +16,7 @@ type RoomBench struct{ *Node }
 
 // Take takes in records of a room, whoever signed them.
 func (b RoomBench) Take(room protocol.Hash, es ...*protocol.Envelope) error {
-	_, err := b.takeRoomRecords(room, byHand, "", es)
+	_, _, err := b.takeRoomRecords(room, byHand, "", es)
 	return err
 }
 

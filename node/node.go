@@ -51,14 +51,13 @@ type Node struct {
 	over          map[protocol.Hash]time.Time // guarded by mu; when an agreement was first seen to be over
 	sealedAgain   map[string]sealing          // guarded by mu; for a team and a statement, the keys to which it was sealed once more
 
-	extents  extentCache
-	anchors  anchors
-	said     *pace   // of each node: what it said about itself lately
-	closed   *pace   // of each team: that this node could not open what it sent
-	granted  *pace   // of each node and epoch: that it was granted
-	epochsOf *pace   // of each room and team: epochs that were taken in
-	handed   *pace   // of each neighbour: identity records that it passed on
-	trouble  trouble // why nothing new is stored, if so
+	extents extentCache
+	anchors anchors
+	said    *pace   // of each node: what it said about itself lately
+	closed  *pace   // of each team: that this node could not open what it sent
+	granted *pace   // of each node and epoch: that it was granted
+	handed  *pace   // of each neighbour: identity records that it passed on
+	trouble trouble // why nothing new is stored, if so
 	// blobTrouble is why what travels apart from its message is not stored, if so.
 	blobTrouble trouble
 
@@ -125,8 +124,8 @@ func Open(cfg Config, ring *keyring.Ring) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, now: cfg.Now, ring: ring, st: st, intake: make(chan arrival, 4096), tell: newAnnouncement(), tellOthers: newAnnouncement(), broken: make(chan struct{}),
 		owed: make(chan struct{}, 1), judged: make(chan struct{}, 1), retelling: make(turn, 1), unopened: make(chan struct{}, 1), sealedAgain: map[string]sealing{}, closed: newPace(closedBurst, closedRefill),
-		granted: newPace(grantBurst, grantRefill), epochsOf: newPace(epochBurst, epochRefill),
-		said: newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
+		granted: newPace(grantBurst, grantRefill),
+		said:    newPace(saidBurst, saidRefill), handed: newPace(handedBurst, handedRefill)}
 	n.peers.wake = make(chan struct{}, 1)
 	err = n.openAudit()
 	if err == nil {

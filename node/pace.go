@@ -34,12 +34,6 @@ const (
 	grantRefill = time.Hour
 )
 
-// How many epochs of one team are taken in for a room: one for each change of it, and more than enough for a bad day.
-const (
-	epochBurst  = 64
-	epochRefill = 30 * time.Minute
-)
-
 // A pace allows each of many so many things at once, and one more after each refill.
 type pace struct {
 	burst  float64

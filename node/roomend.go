@@ -51,6 +51,10 @@ func (n *Node) keepRoomTerms(ctx context.Context) error {
 		if i.Charter == nil {
 			continue
 		}
+		if unanswered(i, n.team) && n.now().Sub(time.Unix(int64(i.Charter.Issued), 0)) > unansweredAfter {
+			errs = append(errs, n.ForgetRoom(ctx, i.ID.String()))
+			continue
+		}
 		errs = append(errs, n.destroyOver(i.ID))
 		over, err := n.roomOver(i)
 		errs = append(errs, err)

@@ -132,7 +132,7 @@ func (n *Node) makeEpoch(room protocol.Hash, needed func(*trust.Rooms) bool) err
 	// The identity before the record: nobody shall seal to what nobody can open.
 	key := keyring.EpochKey{Room: room, ID: env.ID(), Identity: identity, Until: time.Unix(int64(draft.Until), 0)}
 	if err = n.ring.PutEpochs(key); err == nil {
-		_, err = n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
+		_, _, err = n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
 	}
 	if err != nil {
 		return err

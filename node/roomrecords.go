@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -117,13 +118,13 @@ func encodeMet(met map[protocol.TeamID]time.Time) []byte {
 	return b
 }
 
-// takeRoomRecords verifies and keeps records of a room: from a team, or with the zero id what officers of this team signed, of which
-// the error then speaks. What a team gave that cannot be judged yet is left out without an error; one that wraps
+// takeRoomRecords verifies and keeps records of a room: from a team, or with the zero id what officers or this node itself signed, of
+// which the error then speaks. What a team gave that cannot be judged yet is returned as later, without an error; an error that wraps
 // protocol.ErrMalformed or ErrSignature is the team's fault. via is the peer that need not be told of it.
-func (n *Node) takeRoomRecords(room protocol.Hash, from protocol.TeamID, via peer.ID, es []*protocol.Envelope) (news []*protocol.Envelope, err error) {
+func (n *Node) takeRoomRecords(room protocol.Hash, from protocol.TeamID, via peer.ID, es []*protocol.Envelope) (news, later []*protocol.Envelope, err error) {
 	n.knowing.Lock()
 	n.mu.Lock()
-	news, err = n.addRoomRecords(room, from, es)
+	news, later, err = n.addRoomRecords(room, from, es)
 	if len(news) > 0 {
 		n.refreshAdmitted()
 	}
@@ -136,49 +137,28 @@ func (n *Node) takeRoomRecords(room protocol.Hash, from protocol.TeamID, via pee
 			n.circle.Changed(room, via)
 		}
 	}
-	return news, err
+	return news, later, err
 }
 
 // addRoomRecords is takeRoomRecords without what follows from it. n.knowing and n.mu are held.
-func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*protocol.Envelope) (news []*protocol.Envelope, err error) {
+func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*protocol.Envelope) (news, later []*protocol.Envelope, err error) {
 	t := &n.rooms
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := n.now()
-	_, known := t.ledger.Room(room, now)
-	if !known {
-		if !from.IsZero() {
-			gaveUp := n.gaveUp(room)
-			if err := t.ledger.CheckInvitation(room, es, gaveUp); err != nil {
-				return nil, err
-			}
-			if !gaveUp.IsZero() { // its key was destroyed then
-				if err := n.ring.RenewAudience(protocol.RoomChannel(room).Tag()); err != nil {
-					return nil, fmt.Errorf("%w: %w", errKeeping, err)
-				}
-			}
-			if t.invitations(from, now) >= maxInvitations {
-				return nil, fmt.Errorf("%w: too many invitations wait for an answer", trust.ErrUninvited)
-			}
+	for _, e := range es {
+		if of, bad := trust.RoomOfRecord(e); bad != nil || of != room {
+			return nil, nil, errors.Join(fmt.Errorf("%w: a record of another room, or of none", protocol.ErrMalformed), bad)
 		}
-	}
-	if !from.IsZero() {
-		es = n.paceEpochs(room, es, now)
-	}
-	for _, e := range es { // between this and taking it in nothing else is: two officers may vote at the same moment
-		if from.IsZero() && e.Type != protocol.TypeEpoch {
+		if from.IsZero() && e.Type != protocol.TypeEpoch { // between this and taking it in nothing else is: two officers may vote at the same moment
 			if d := t.ledger.MayAdd(e, now); !d.Allowed {
-				return nil, refused(d)
+				return nil, nil, refused(d)
 			}
 		}
 	}
-	for progress := true; progress && len(es) > 0; {
-		progress = false
-		var later []*protocol.Envelope
+	for progress := true; progress && len(es) > 0; es = later {
+		progress, later = false, nil
 		for _, e := range es {
-			if of, bad := trust.RoomOfRecord(e); bad != nil || of != room {
-				return news, errors.Join(err, fmt.Errorf("%w: a record of another room, or of none", protocol.ErrMalformed), bad)
-			}
 			switch r := t.ledger.AddRoomRecord(e, now); {
 			case errors.Is(r.Err, trust.ErrMissing):
 				later = append(later, e)
@@ -191,43 +171,20 @@ func (n *Node) addRoomRecords(room protocol.Hash, from protocol.TeamID, es []*pr
 				}
 			}
 		}
-		es = later
 	}
-	if from.IsZero() && len(es) > 0 {
+	if from.IsZero() && len(later) > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: what the record builds on", trust.ErrMissing))
 	}
-	if i, ok := t.ledger.Room(room, now); ok && !known && i.Mine == trust.StandingNone {
-		t.ledger.ForgetRoom(room) // a forged word for this team, or a seat that is none
-		return nil, errors.Join(err, fmt.Errorf("%w: %s", trust.ErrUninvited, room.Short()))
-	}
-	delete(t.sets, room)
 	for _, e := range news {
 		t.unkept = append(t.unkept, keptRecord{room, e})
 	}
-	return news, errors.Join(err, t.keep(n.st))
+	return news, later, errors.Join(err, t.keep(n.st))
 }
 
 // waits reports whether the disk lacks something of a room. Nothing of it is told before: a vote that left this node and was
 // forgotten in a crash could be given twice.
 func (t *roomTable) waits(room protocol.Hash) bool {
 	return slices.ContainsFunc(t.unkept, func(k keptRecord) bool { return k.room == room })
-}
-
-// paceEpochs leaves out epochs of a team that makes more than any change of a room calls for. They come again.
-func (n *Node) paceEpochs(room protocol.Hash, es []*protocol.Envelope, now time.Time) []*protocol.Envelope {
-	return slices.DeleteFunc(slices.Clone(es), func(e *protocol.Envelope) bool {
-		if e.Type != protocol.TypeEpoch {
-			return false
-		}
-		p, err := protocol.Decode[protocol.Epoch](e)
-		if err != nil {
-			return false
-		}
-		if _, known := n.rooms.ledger.EpochInfo(room, e.ID()); known {
-			return true
-		}
-		return !n.epochsOf.take(room.String()+p.Team.String(), now)
-	})
 }
 
 // keep writes what the disk did not take yet.
@@ -248,17 +205,70 @@ func (t *roomTable) keep(st *store.Store) error {
 	return nil
 }
 
-// maxInvitations bounds the rooms that one team asked this one into and nobody here answered.
-const maxInvitations = 16
+// Limits of invitations that nobody here answered yet.
+const (
+	maxInvitations  = 16                  // in which one team has a part
+	maxUnanswered   = 64                  // of all
+	maxInvited      = 512                 // records of one
+	unansweredAfter = 60 * 24 * time.Hour // it is forgotten
+)
 
-// invitations counts them.
-func (t *roomTable) invitations(from protocol.TeamID, now time.Time) (open int) {
-	for _, i := range t.ledger.List(now) {
-		if i.Mine == trust.StandingProposed && i.Charter != nil && (i.Standing(from) != trust.StandingNone) {
-			open++
+// invite says whether a room that is not known here, and that a team tells of, is taken in.
+func (n *Node) invite(room protocol.Hash, from protocol.TeamID, es []*protocol.Envelope) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := &n.rooms
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	gaveUp := n.gaveUp(room)
+	if err := t.ledger.CheckInvitation(room, from, es, gaveUp); err != nil {
+		return err
+	}
+	all, theirs := 0, 0
+	for _, i := range t.ledger.List(n.now()) {
+		if unanswered(i, n.team) {
+			all++
+			if i.Standing(from) != trust.StandingNone {
+				theirs++
+			}
 		}
 	}
-	return open
+	if all >= maxUnanswered || theirs >= maxInvitations || len(es) > maxInvited {
+		return fmt.Errorf("%w: too many invitations wait for an answer, or this one is too long", trust.ErrUninvited)
+	}
+	if gaveUp.IsZero() {
+		return nil
+	}
+	return n.ring.RenewAudience(protocol.RoomChannel(room).Tag()) // the key was destroyed then
+}
+
+// unanswered reports whether a room is one into which this team is asked and has not said yes.
+func unanswered(i trust.RoomInfo, self protocol.TeamID) bool {
+	if i.State == trust.RoomFounding {
+		return !slices.ContainsFunc(i.Proposals, func(p trust.Proposal) bool { return slices.Contains(p.Votes, self) })
+	}
+	return i.Mine == trust.StandingProposed || i.Mine == trust.StandingNone
+}
+
+// forgetUninvited drops a room that turned out to be nothing to this team: by a forged word, or a seat that is none.
+func (n *Node) forgetUninvited(room protocol.Hash) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	drop := false
+	n.withRooms(func(rs *trust.Rooms) {
+		i, ok := rs.Room(room, n.now())
+		if drop = ok && i.Mine == trust.StandingNone; drop {
+			rs.ForgetRoom(room)
+			delete(n.rooms.sets, room)
+		}
+	})
+	if !drop {
+		return
+	}
+	n.refreshAdmitted()
+	if err := n.shred(protocol.RoomChannel(room).Tag()); err != nil {
+		n.log.Warn("forgetting a room that is nothing to this team", "room", room.Short(), "err", err)
+	}
 }
 
 func gaveUpNote(room protocol.Hash) string { return "gave up " + room.String() }
@@ -312,7 +322,7 @@ func (c circle) Held(room protocol.Hash) []protocol.Hash {
 	n.rooms.mu.Lock()
 	defer n.rooms.mu.Unlock()
 	var out []protocol.Hash
-	for _, r := range n.rooms.whole(room, n.now()).records {
+	for _, r := range n.rooms.whole(room).records {
 		out = append(out, r.Sum)
 	}
 	return out
@@ -328,14 +338,14 @@ func (n *Node) roomSet(room protocol.Hash, team protocol.TeamID) *roomSet {
 		return &roomSet{}
 	}
 	if s := n.channelsKnown.rooms[room]; s.Shares[team] == trust.ShareAll && t.ledger.ShareOf(room, team, now) == trust.ShareAll && s.Teams[n.team] != trust.StandingLeft {
-		return t.whole(room, now)
+		return t.whole(room)
 	}
 	return newRoomSet(t.ledger.RecordsFor(room, team, now))
 }
 
 // whole returns all records of a room. The lock is held.
-func (t *roomTable) whole(room protocol.Hash, now time.Time) *roomSet {
-	rev := t.ledger.Revision(room, now)
+func (t *roomTable) whole(room protocol.Hash) *roomSet {
+	rev := t.ledger.Revision(room)
 	s := t.sets[room]
 	if s == nil || s.revision != rev {
 		s = newRoomSet(t.ledger.RoomRecords(room))
@@ -382,24 +392,46 @@ func (n *Node) takeRoom(team protocol.TeamID, p peer.ID, room protocol.Hash, raw
 			}
 		}
 	}
-	for len(es) > 0 { // verifying takes its time: others get the lock in between
-		some := es[:min(len(es), takenTogether)]
-		es = es[len(some):]
-		if _, known := n.knownRoom(room); !known {
-			some, es = append(some, es...), nil // an invitation is judged as a whole
+	_, known := n.knownRoom(room)
+	if !known {
+		from := team
+		if team == byHand {
+			from = protocol.TeamID{}
 		}
-		switch _, err := n.takeRoomRecords(room, team, p, some); {
-		case errors.Is(err, errKeeping):
-			return err
-		case err != nil && shares && blames(err):
-			return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
-		case errors.Is(err, trust.ErrUninvited):
+		if err := n.invite(room, from, es); err != nil {
 			return nil
-		case err != nil:
-			n.log.Debug("records of a room were not taken in", "room", room.Short(), "team", team.Short(), "err", err)
+		}
+		defer n.forgetUninvited(room)
+	}
+	slices.SortStableFunc(es, func(a, b *protocol.Envelope) int { return cmp.Compare(builtOn(room, a), builtOn(room, b)) })
+	for {
+		var later []*protocol.Envelope
+		progress := false
+		for chunk := range slices.Chunk(es, takenTogether) { // verifying takes its time: others get the locks in between
+			news, wait, err := n.takeRoomRecords(room, team, p, chunk)
+			later, progress = append(later, wait...), progress || len(news) > 0
+			switch {
+			case errors.Is(err, errKeeping):
+				return err
+			case err != nil && shares && blames(err):
+				return fmt.Errorf("%w: %w", roomsync.ErrRefused, err)
+			case err != nil:
+				n.log.Debug("records of a room were not taken in", "room", room.Short(), "team", team.Short(), "err", err)
+			}
+		}
+		if es = later; !progress || len(es) == 0 {
+			return nil
 		}
 	}
-	return nil
+}
+
+// builtOn orders records so that most come after what they build on.
+func builtOn(room protocol.Hash, e *protocol.Envelope) int {
+	if e.ID() == room {
+		return -1
+	}
+	return slices.Index([]protocol.Type{protocol.TypeCharter, protocol.TypeApprove, protocol.TypeAdopt, protocol.TypeVouch, protocol.TypeAccept, protocol.TypeMemberCard,
+		protocol.TypeObjection, protocol.TypeHold, protocol.TypeLeave, protocol.TypeRefound, protocol.TypeEpoch}, e.Type)
 }
 
 // takenTogether bounds the records that are verified while nothing else is decided.
@@ -492,7 +524,7 @@ func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView,
 	if err := n.maySignVote(ctx, room, env.Type); err != nil {
 		return RoomView{}, err
 	}
-	news, err := n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
+	news, _, err := n.takeRoomRecords(room, protocol.TeamID{}, "", []*protocol.Envelope{env})
 	if no := (*RefusedError)(nil); errors.Is(err, errKeeping) || errors.As(err, &no) {
 		return RoomView{}, err
 	}

@@ -26,6 +26,9 @@ func (rs *Rooms) addEpoch(e *protocol.Envelope, now time.Time) (room protocol.Ha
 	if rm == nil {
 		return pe.Room, false, nil, fmt.Errorf("%w: the first charter of room %s", ErrMissing, pe.Room.Short())
 	}
+	if rm.epochs[e.ID()] != nil {
+		return pe.Room, false, nil, nil
+	}
 	n, ok := rs.book.NodeOf(pe.Team, pe.Node)
 	if !ok {
 		return pe.Room, false, nil, fmt.Errorf("%w: node %s of team %s", ErrMissing, pe.Node, pe.Team.Short())
@@ -34,9 +37,6 @@ func (rs *Rooms) addEpoch(e *protocol.Envelope, now time.Time) (room protocol.Ha
 		return pe.Room, false, nil, err
 	}
 	one := &epoch{e.ID(), pe, e}
-	if rm.epochs[one.id] != nil {
-		return pe.Room, false, nil, nil
-	}
 	if !rs.loading && rs.rankOf(rm, pe.Team, now) < seated {
 		return pe.Room, false, nil, fmt.Errorf("%w: what makes team %s a member", ErrMissing, pe.Team.Short())
 	}
@@ -175,10 +175,15 @@ type Usable struct {
 	*protocol.Epoch
 }
 
+// ends reports whether it is time for another: in the last day, or for a short epoch its last quarter.
+func (u Usable) ends(now time.Time) bool { return !now.Before(u.lastCall()) }
+
+func (u Usable) lastCall() time.Time { return unixTime(u.Until - min(86400, (u.Until-u.Created)/4)) }
+
 // UsableEpoch returns the epoch to seal to now, of those of which holds reports that this node has the identity; ok is false
 // if there is none, and one has to be made. That is the rule by which removal takes effect: an epoch is for exactly the nodes that
-// may read in the room, as far as this node knows, and nobody else can have been given it since. Of several, one made under what is
-// known now goes before others, then the order of makers decides (EpochOrder), then the newest goes first.
+// may read in the room, as far as this node knows, and nobody else can have been given it since. Of several, one that does not
+// end soon goes before others, then one made under what is known now, then the order of makers decides (EpochOrder), then the newest goes first.
 func (rs *Rooms) UsableEpoch(room protocol.Hash, now time.Time, holds func(id protocol.Hash) bool) (u Usable, ok bool) {
 	r := rs.at(room, now)
 	if r == nil || r.head() == nil {
@@ -240,8 +245,8 @@ func (rs *Rooms) NeedsRekey(room protocol.Hash, now time.Time) string {
 		return "the room has no key yet"
 	case !ok:
 		return "every key of the room is over, of another charter, or not for exactly those who may read now"
-	case now.Unix()+86400 >= int64(u.Until):
-		return "the key of the room ends within a day"
+	case u.ends(now):
+		return "the key of the room ends soon"
 	}
 	return ""
 }

@@ -366,6 +366,26 @@ func TestStoryOfTheNewOfficer(t *testing.T) {
 	allowed(t, la.MayVoteCard(c.room, card.ID(), at))
 }
 
+// When the key of a room ends soon, one more is made, by whoever comes to it; not another and another.
+func TestRekeyIsOnce(t *testing.T) {
+	for _, days := range []uint64{1, 30} {
+		c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")
+		la := c.ledgers[c.teams[0]]
+		c.found(4, func(n *protocol.Charter) { n.EpochDays = days })
+		c.signAll(c.teams[1:]...)
+		for _, maker := range c.teams {
+			first := c.makeEpoch(maker).ID()
+			if why := la.NeedsRekey(c.room, c.now); why != "" {
+				t.Fatalf("%d days: a new key is needed at once: %s", days, why)
+			}
+			c.now = c.now.Add(time.Duration(days)*24*time.Hour - time.Hour)
+			if u, ok := la.UsableEpoch(c.room, c.now, nil); !ok || u.ID != first || la.NeedsRekey(c.room, c.now) == "" {
+				t.Fatalf("%d days: in its last hour, %v %+v", days, ok, u)
+			}
+		}
+	}
+}
+
 // A node that comes back after weeks says nothing until it has heard from others: it might not know who is out.
 func TestRoomFreshness(t *testing.T) {
 	c := newCircle(t, "CERT-A", "CERT-B", "CERT-C", "CERT-D")

@@ -130,7 +130,7 @@ func (rs *Rooms) verifyOne(n *roomRecord) error {
 }
 
 // verifyMany verifies a charter or a card: it keeps the signatures of officers of the stewards who may sign it, under whatever
-// root record. A signature of somebody who is not known yet is kept too, as far as there is room, and looked at again.
+// root record, and no others.
 func (rs *Rooms) verifyMany(n *roomRecord, rm *room) error {
 	stewards, err := rm.stewardsFor(n)
 	if err != nil {
@@ -142,7 +142,7 @@ func (rs *Rooms) verifyMany(n *roomRecord, rm *room) error {
 	for _, s := range n.env.Sigs {
 		team, r := rs.officer(stewards, s.KID)
 		if r == nil {
-			foreign = append(foreign, s.KID)
+			foreign = append(foreign, s.KID) // told again when it is somebody's: what is known without it is not the same
 			continue
 		}
 		if _, err := r.verifyFew(withSigs(n.env, nil, []protocol.KID{s.KID}), protocol.ActVote, 1); err != nil {
@@ -161,7 +161,7 @@ func (rs *Rooms) verifyMany(n *roomRecord, rm *room) error {
 		}
 		return fmt.Errorf("%w: no officer of a steward signed it", protocol.ErrSignature)
 	}
-	n.env = withSigs(n.env, nil, append(good, foreign...))
+	n.env = withSigs(n.env, nil, good)
 	return nil
 }
 
@@ -175,16 +175,6 @@ func (b *Book) knowsOfficer(k protocol.KID) bool {
 		}
 	}
 	return false
-}
-
-// sure returns the record with those signatures that were verified: what is told to others and compared with them, so that nobody
-// can make the same record look different by adding to it.
-func (n *roomRecord) sure() *protocol.Envelope {
-	var all []protocol.KID
-	for _, ks := range n.signers {
-		all = append(all, ks...)
-	}
-	return withSigs(n.env, nil, all)
 }
 
 // officer returns whose officer the key is, and a root record that says so and lets the officer vote.
@@ -233,14 +223,10 @@ func (n *roomRecord) gains(o *roomRecord) bool {
 			}
 		}
 	}
-	return len(n.env.Sigs) < protocol.MaxSigs && slices.ContainsFunc(o.env.Sigs, func(s protocol.Signature) bool { return !hasSig(n.env, s.KID) })
+	return false
 }
 
-func hasSig(e *protocol.Envelope, k protocol.KID) bool {
-	return slices.ContainsFunc(e.Sigs, func(s protocol.Signature) bool { return s.KID == k })
-}
-
-// merge takes over the signatures of the same record as it was kept. Those that were verified go before others.
+// merge takes over the signatures of the same record as it was kept. Where there are too many, those with the lowest keys stay.
 func (n *roomRecord) merge(old *roomRecord) {
 	var good []protocol.KID
 	for t, ks := range old.signers {
@@ -254,29 +240,16 @@ func (n *roomRecord) merge(old *roomRecord) {
 		slices.SortFunc(n.signers[t], func(a, b protocol.KID) int { return bytes.Compare(a[:], b[:]) })
 		good = append(good, n.signers[t]...)
 	}
-	all := withSigs(n.env, old.env, good)
-	for _, s := range n.env.Sigs {
-		if !hasSig(all, s.KID) {
-			all.Sigs = append(all.Sigs, s)
-		}
-	}
-	if len(all.Sigs) > protocol.MaxSigs {
-		slices.SortFunc(all.Sigs, func(a, b protocol.Signature) int {
-			if p, q := slices.Contains(good, a.KID), slices.Contains(good, b.KID); p != q {
-				if p {
-					return -1
-				}
-				return 1
-			}
-			return bytes.Compare(a.KID[:], b.KID[:])
-		})
-		all.Sigs = all.Sigs[:protocol.MaxSigs]
-	}
-	slices.SortFunc(all.Sigs, func(a, b protocol.Signature) int { return bytes.Compare(a.KID[:], b.KID[:]) })
+	all := withSigs(n.env, old.env, good) // ascending by key
+	all.Sigs = all.Sigs[:min(len(all.Sigs), protocol.MaxSigs)]
 	for t, ks := range n.signers {
 		n.signers[t] = slices.DeleteFunc(ks, func(k protocol.KID) bool { return !hasSig(all, k) })
 	}
 	n.env = all
+}
+
+func hasSig(e *protocol.Envelope, k protocol.KID) bool {
+	return slices.ContainsFunc(e.Sigs, func(s protocol.Signature) bool { return s.KID == k })
 }
 
 // full reports whether there is no place for a record. My own team's has one, and so has what stewards signed together.

@@ -145,6 +145,14 @@ func (rs *Rooms) mayCome(rm *room, n *roomRecord, now time.Time) error {
 	return nil
 }
 
+// record returns a record that is kept; nil if it is not, or the room is not known.
+func (rm *room) record(id protocol.Hash) *roomRecord {
+	if rm == nil {
+		return nil
+	}
+	return rm.records[id]
+}
+
 // changed notes that there is another record of the room, or one less: what followed from them follows no more.
 func (rs *Rooms) changed(rm *room, n *roomRecord) {
 	rm.drawn, rm.roll = nil, nil
@@ -216,6 +224,10 @@ func (rs *Rooms) AddRoomRecord(e *protocol.Envelope, now time.Time) RoomResult {
 	}
 	r.Room = roomOf(rec, r.ID)
 	rm := rs.rooms[r.Room]
+	if old := rm.record(r.ID); old != nil && !slices.ContainsFunc(e.Sigs, func(s protocol.Signature) bool { return !hasSig(old.env, s.KID) }) {
+		r.Envelope = old.env // verified before
+		return r
+	}
 	if rm == nil {
 		if r.Room != r.ID {
 			r.Err = fmt.Errorf("%w: the first charter of room %s", ErrMissing, r.Room.Short())
@@ -334,7 +346,6 @@ func (rs *Rooms) facts(rm *room) *roomFacts {
 			rs.putFact(f, n, rs.depth(n.team, n.root, n.signers[n.team], fewSuffice(n.rec)))
 			continue
 		}
-		rs.recheck(rm, n)
 		votes := map[protocol.TeamID]int{}
 		for t, ks := range n.signers {
 			if d := rs.depth(t, protocol.Hash{}, ks, false); d >= 0 {
@@ -360,22 +371,6 @@ func (rs *Rooms) facts(rm *room) *roomFacts {
 	}
 	f.index()
 	return f
-}
-
-// recheck looks again at signatures of keys that were nobody's when the record came.
-func (rs *Rooms) recheck(rm *room, n *roomRecord) {
-	known := 0
-	for _, ks := range n.signers {
-		known += len(ks)
-	}
-	if known == len(n.env.Sigs) {
-		return
-	}
-	again := *n
-	if rs.verifyMany(&again, rm) == nil {
-		n.signers, n.env = again.signers, again.env
-		rm.revision++
-	}
 }
 
 func (rs *Rooms) putFact(f *roomFacts, n *roomRecord, depth int) {
@@ -485,11 +480,11 @@ func (rs *Rooms) Find(query string, now time.Time) (RoomInfo, error) {
 }
 
 // Revision returns a number that is another one whenever RoomRecords may return something else.
-func (rs *Rooms) Revision(id protocol.Hash, now time.Time) uint64 {
-	if rs.at(id, now) == nil { // signatures of new officers are looked at
-		return 0
+func (rs *Rooms) Revision(id protocol.Hash) uint64 {
+	if rm := rs.rooms[id]; rm != nil {
+		return rm.revision
 	}
-	return rs.rooms[id].revision
+	return 0
 }
 
 // RoomRecords returns all records of a room that are kept, epochs included, ascending by id: what a member is given that lacks
@@ -501,7 +496,7 @@ func (rs *Rooms) RoomRecords(id protocol.Hash) []*protocol.Envelope {
 	}
 	var out []*protocol.Envelope
 	for _, n := range rm.records {
-		out = append(out, n.sure())
+		out = append(out, n.env)
 	}
 	for _, e := range rm.epochs {
 		out = append(out, e.env)

@@ -87,7 +87,7 @@ func (rs *Rooms) RecordsFor(room protocol.Hash, team protocol.TeamID, now time.T
 	var out []*protocol.Envelope
 	for _, n := range rm.records {
 		if concerns(n.rec, team) || share >= ShareTerms && r.ofChain(n) {
-			out = append(out, n.sure())
+			out = append(out, n.env)
 		}
 	}
 	return byID(out)
@@ -152,9 +152,9 @@ var ErrUninvited = errors.New("the room is nothing to this team")
 
 // CheckInvitation says whether records of a room that is not known here are a reason to take it in: its first charter has a seat for my
 // team, or with it comes a word of somebody who vouches for my team. If people here gave the room up before, only a word that is
-// newer counts. It verifies no signature. The error wraps ErrUninvited.
-func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope, gaveUp time.Time) error {
-	charter, asked := false, false
+// newer counts. Who tells of it has a seat in it or vouches; zero: it came by hand. It verifies no signature. The error wraps ErrUninvited.
+func (rs *Rooms) CheckInvitation(id protocol.Hash, from protocol.TeamID, es []*protocol.Envelope, gaveUp time.Time) error {
+	charter, asked, part := false, false, from.IsZero()
 	for _, e := range es {
 		rec, err := readRoomRecord(e)
 		if err != nil || roomOf(rec, e.ID()) != id {
@@ -166,12 +166,15 @@ func (rs *Rooms) CheckInvitation(id protocol.Hash, es []*protocol.Envelope, gave
 				charter = true
 				_, seated := r.Seat(rs.self())
 				asked = asked || seated && gaveUp.IsZero()
+				_, seated = r.Seat(from)
+				part = part || seated
 			}
 		case *protocol.Vouch:
+			part = part || r.Team == from
 			asked = asked || r.Applicant == rs.self() && (gaveUp.IsZero() || unixTime(r.Issued).After(gaveUp))
 		}
 	}
-	if !charter || !asked {
+	if !charter || !asked || !part {
 		return fmt.Errorf("%w: %s", ErrUninvited, id.Short())
 	}
 	return nil
