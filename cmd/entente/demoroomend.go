@@ -223,7 +223,7 @@ func (w *demoWorld) orphaned() error {
 	if _, err := w.types(a, "room", "create", old, "--steward", d.name, "--member", b.name); err != nil {
 		return err
 	}
-	if err := w.typesWhenAsked(old, d, "sign", b, "accept"); err != nil {
+	if err := w.answered(old, demoAnswer{d, "sign"}, demoAnswer{b, "accept"}); err != nil {
 		return err
 	}
 	if _, err := w.types(d, "room", "leave", old); err != nil {
@@ -252,7 +252,7 @@ func (w *demoWorld) orphaned() error {
 		return err
 	}
 	lost := w.room
-	if err := w.typesWhenAsked(next, b, "sign"); err != nil {
+	if err := w.answered(next, demoAnswer{b, "sign"}); err != nil {
 		return err
 	}
 	for _, t := range []*demoTeam{a, b} {
@@ -272,28 +272,33 @@ func (w *demoWorld) orphaned() error {
 	return nil
 }
 
-// typesWhenAsked makes the room that was just created the one of the scene. Each of the teams does what it is asked for in it, as
-// soon as it is, and all see it open.
-func (w *demoWorld) typesWhenAsked(name string, asked ...any) error {
+// A demoAnswer is what a team types when a room asks it to.
+type demoAnswer struct {
+	t   *demoTeam
+	act string
+}
+
+// answered makes the room that the first team just created the one of the scene. Each of the others does what it is asked for in it,
+// as soon as it is, and all see all of them as members.
+func (w *demoWorld) answered(name string, answers ...demoAnswer) error {
 	v, err := w.teams[0].node.Room(name)
 	if err != nil {
 		return err
 	}
 	w.room, w.channels = v.ID, append(w.channels, protocol.RoomChannel(v.ID))
 	teams := []*demoTeam{w.teams[0]}
-	for i := 0; i < len(asked); i += 2 {
-		t, act := asked[i].(*demoTeam), asked[i+1].(string)
+	for _, a := range answers {
 		if err := w.until(func() error {
-			return w.inRoom(t, "something to "+act, func(v *node.RoomView) bool {
-				return slices.ContainsFunc(v.Waiting, func(d trust.Draft) bool { return d.Kind == act })
+			return w.inRoom(a.t, "something to "+a.act, func(v *node.RoomView) bool {
+				return slices.ContainsFunc(v.Waiting, func(d trust.Draft) bool { return d.Kind == a.act })
 			})
 		}); err != nil {
 			return err
 		}
-		if _, err := w.types(t, "room", act, name); err != nil {
+		if _, err := w.types(a.t, "room", a.act, name); err != nil {
 			return err
 		}
-		teams = append(teams, t)
+		teams = append(teams, a.t)
 	}
 	return w.until(func() error {
 		return w.each(teams, func(o *demoTeam) error { return w.sees(teams, o, trust.StandingMember) })

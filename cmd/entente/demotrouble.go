@@ -360,13 +360,12 @@ func (w *demoWorld) uninvitedHold() error {
 	if err != nil {
 		return err
 	}
-	secrets = append(secrets, more...)
-	values, err := w.keepsSecrets(secrets, append(slices.Clone(w.teams), w.uninvited...))
-	w.claim(err, "all homes are searched again, and the stranger's and the thief's, %d values: of what two told each other no third has a byte", values)
-	if secrets, err = w.saidIn(w.lettersInRoom()); err != nil {
+	room, err := w.saidIn(w.lettersInRoom())
+	if err != nil {
 		return err
 	}
-	values, err = w.keepsSecrets(secrets, append(slices.Clone(w.teams), w.uninvited...))
-	w.claim(err, "and of what was said in the room, %d values: who was out when it was said has not a byte of it", values)
+	values, err := w.keepsSecrets(slices.Concat(secrets, more, room), append(slices.Clone(w.teams), w.uninvited...))
+	w.claim(err, "all homes are searched again, and the stranger's and the thief's, %d values: of what two told each other no third has a byte, "+
+		"and of what was said in the room nobody who was out of it then", values)
 	return nil
 }
