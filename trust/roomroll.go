@@ -84,6 +84,7 @@ func (rs *Rooms) callRoll(r *roomAt, epochs map[protocol.Hash]*epoch) *roll {
 	}
 	for _, e := range epochs {
 		l.ends(unixTime(e.Until))
+		l.ends(Usable{Epoch: e.Epoch}.lastCall())
 		l.begins(e.Created)
 	}
 	l.cards, l.held = r.digests(v)
@@ -162,14 +163,17 @@ func usable(r *roomAt, l *roll, epochs map[protocol.Hash]*epoch) (fit []Usable) 
 			fit = append(fit, Usable{id, e.Epoch})
 		}
 	}
-	known := func(u Usable) int {
-		if u.Cards == l.cards && u.Holds == l.held {
-			return 0
+	last := func(is bool) int {
+		if is {
+			return 1
 		}
-		return 1
+		return 0
 	}
+	ends := func(u Usable) int { return last(u.ends(r.now)) }
+	stale := func(u Usable) int { return last(u.Cards != l.cards || u.Holds != l.held) }
 	slices.SortFunc(fit, func(a, b Usable) int {
-		return cmp.Or(cmp.Compare(known(a), known(b)), cmp.Compare(slices.Index(l.order, a.Node), slices.Index(l.order, b.Node)), cmp.Compare(b.Created, a.Created), bytes.Compare(a.ID[:], b.ID[:]))
+		return cmp.Or(cmp.Compare(ends(a), ends(b)), cmp.Compare(stale(a), stale(b)),
+			cmp.Compare(slices.Index(l.order, a.Node), slices.Index(l.order, b.Node)), cmp.Compare(b.Created, a.Created), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return fit
 }
