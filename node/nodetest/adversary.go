@@ -21,6 +21,9 @@ type Feed struct {
 	c    protocol.Channel
 	seq  uint64
 	prev protocol.Hash
+
+	room   protocol.Audience // of a feed in a room, and what is sealed to instead of the team
+	sealTo seal.Recipient
 }
 
 // Feed begins the author's feed for a team, under an agreement or, with the zero Hash, under none. What the author's node said
@@ -77,20 +80,22 @@ func (f *Feed) Seals(st *protocol.Statement) ([]byte, protocol.Hash) {
 // Wraps seals any bytes to the team's node and signs a parcel around it, changed as wanted, as the feed's next entry.
 func (f *Feed) Wraps(inner []byte, change func(*protocol.Parcel)) []byte {
 	f.a.t.w.T.Helper()
-	d, err := f.to.Node.NodeDraft()
-	if err != nil {
-		f.a.t.w.T.Fatal(err)
-	}
-	r, err := seal.ParseRecipient(d.Recipient)
-	if err != nil {
-		f.a.t.w.T.Fatal(err)
+	r := f.sealTo
+	if f.to != nil {
+		d, err := f.to.Node.NodeDraft()
+		if err == nil {
+			r, err = seal.ParseRecipient(d.Recipient)
+		}
+		if err != nil {
+			f.a.t.w.T.Fatal(err)
+		}
 	}
 	body, err := seal.SealSmall(inner, r)
 	if err != nil {
 		f.a.t.w.T.Fatal(err)
 	}
 	k := f.a.Key.Public().ID()
-	p := &protocol.Parcel{Team: f.a.t.ID, Node: k, Feed: f.ID(), Seq: f.seq + 1, Prev: f.prev, Class: protocol.Normal, Body: body, Sealed: true}
+	p := &protocol.Parcel{Team: f.a.t.ID, Node: k, Feed: f.ID(), Seq: f.seq + 1, Prev: f.prev, Class: protocol.Normal, Body: body, Sealed: true, Epoch: f.room.Epoch}
 	if change != nil {
 		change(p)
 	}

@@ -29,6 +29,7 @@ type Peer struct {
 	Topic *gossip.Topic
 
 	pushes map[*Team]network.Stream // of package direct
+	liar   *Liar
 
 	mu    sync.Mutex
 	heard [][]byte // guarded by mu
@@ -69,6 +70,9 @@ func (t *Team) Turns() *Peer {
 }
 
 func (p *Peer) close() {
+	if p.liar != nil {
+		p.liar.engine.Close()
+	}
 	p.Topic.Close()
 	if err := p.Host.Close(); err != nil {
 		p.t.w.T.Errorf("%s: closing: %v", p.t.Name, err)
