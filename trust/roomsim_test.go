@@ -541,6 +541,9 @@ func (s *roomSim) renew(r *simRoom, c []int) {
 			continue
 		}
 		info, _ := r.ledgers[i].Room(r.room, s.now)
+		if !info.Steward {
+			continue
+		}
 		for _, m := range info.Members {
 			if m.Status != StandingLapsed && (m.Status != StandingMember || m.Until.After(s.now.Add(s.days(6)))) {
 				continue
