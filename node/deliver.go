@@ -130,6 +130,17 @@ type pairWords struct {
 	rooms map[roomPeer]string        // guarded by mu
 }
 
+// forget drops what peers were told of a room.
+func (w *pairWords) forget(room protocol.Hash) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k := range w.rooms {
+		if k.room == room {
+			delete(w.rooms, k)
+		}
+	}
+}
+
 // tellPairs tells each connected team how far the feeds for it reach, unless it was told before.
 func (n *Node) tellPairs() {
 	n.mu.RLock()

@@ -16,10 +16,8 @@ import (
 	"github.com/entente-network/entente/trust"
 )
 
-// The terms of a room for one incident, where they differ from those of trust.Rooms.NewCharter.
-const (
-	incidentDays = 90
-)
+// incidentDays is for how long a membership lasts in a room for one incident.
+const incidentDays = 90
 
 // DraftRoom makes the founding charter that an officer of this team signs first. It keeps nothing.
 func (n *Node) DraftRoom(t RoomTerms) (*protocol.Charter, error) {
@@ -601,9 +599,12 @@ func (n *Node) ForgetRoom(_ context.Context, query string) error {
 		rs.ForgetRoom(i.ID)
 		delete(n.rooms.sets, i.ID)
 		delete(n.rooms.met, i.ID)
+		delete(n.rooms.kept, i.ID)
+		delete(n.rooms.due, i.ID)
 		n.rooms.unkept = slices.DeleteFunc(n.rooms.unkept, func(k keptRecord) bool { return k.room == i.ID })
 	})
 	n.refreshAdmitted()
 	n.mu.Unlock()
+	n.pairs.forget(i.ID)
 	return errors.Join(n.dropKeys(i.ID), n.shred(protocol.RoomChannel(i.ID).Tag()))
 }

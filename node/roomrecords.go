@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,16 +20,17 @@ import (
 	"github.com/entente-network/entente/trust"
 )
 
-// A roomTable is what this node knows of rooms. Its lock is taken after Node.mu, and nothing else is taken while it is held.
+// A roomTable is what this node knows of rooms. Its lock is taken after Node.mu, and before those of the store and the ring.
 type roomTable struct {
-	mu     sync.Mutex
-	ledger *trust.Rooms                                    // guarded by mu, and by Node.mu for the Book beside it
-	unkept []keptRecord                                    // guarded by mu; what the disk did not take yet
-	sets   map[protocol.Hash]*roomSet                      // guarded by mu; dropped when a room changes
-	met    map[protocol.Hash]map[protocol.TeamID]time.Time // guarded by mu; when this node last had all that a team has of a room
-	kept   map[protocol.Hash]time.Time                     // guarded by mu; when met was last written
-	due    map[protocol.Hash]time.Time                     // guarded by mu; since when a room needs a new epoch
-	work   chan struct{}                                   // roomLoop looks at all rooms
+	mu       sync.Mutex
+	ledger   *trust.Rooms                                    // guarded by mu, and by Node.mu for the Book beside it
+	unkept   []keptRecord                                    // guarded by mu; what the disk did not take yet
+	sets     map[protocol.Hash]*roomSet                      // guarded by mu; dropped when a room changes
+	met      map[protocol.Hash]map[protocol.TeamID]time.Time // guarded by mu; when this node last had all that a team has of a room
+	kept     map[protocol.Hash]time.Time                     // guarded by mu; when met was last written
+	due      map[protocol.Hash]time.Time                     // guarded by mu; since when a room needs a new epoch
+	unjudged map[roomPeer]bool                               // guarded by mu; peers that gave what cannot be judged yet
+	work     chan struct{}                                   // roomLoop looks at all rooms
 }
 
 type keptRecord struct {
@@ -60,7 +62,7 @@ func (n *Node) askRooms(fn func(rs *trust.Rooms)) {
 // loadRooms reads what the store keeps of rooms.
 func (n *Node) loadRooms() error {
 	n.rooms = roomTable{ledger: trust.NewRooms(n.book), sets: map[protocol.Hash]*roomSet{}, met: map[protocol.Hash]map[protocol.TeamID]time.Time{},
-		kept: map[protocol.Hash]time.Time{}, due: map[protocol.Hash]time.Time{}, work: make(chan struct{}, 1)}
+		kept: map[protocol.Hash]time.Time{}, due: map[protocol.Hash]time.Time{}, unjudged: map[roomPeer]bool{}, work: make(chan struct{}, 1)}
 	var es []*protocol.Envelope
 	type first struct {
 		room, id protocol.Hash
@@ -88,6 +90,7 @@ func (n *Node) loadRooms() error {
 			return err
 		}
 		met := readMet(b)
+		maps.DeleteFunc(met, func(_ protocol.TeamID, at time.Time) bool { return at.After(n.now().Add(protocol.MaxClockAhead)) })
 		n.rooms.met[i.ID] = met
 		for t, at := range met {
 			n.rooms.ledger.Heard(i.ID, t, at)
@@ -398,10 +401,13 @@ func (n *Node) takeRoom(team protocol.TeamID, p peer.ID, room protocol.Hash, raw
 		if team == byHand {
 			from = protocol.TeamID{}
 		}
+		kept := n.ring.HasAudience(protocol.RoomChannel(room).Tag()) // of a room that is only lost from memory, as by a damaged record
 		if err := n.invite(room, from, es); err != nil {
 			return nil
 		}
-		defer n.forgetUninvited(room)
+		if !kept {
+			defer n.forgetUninvited(room)
+		}
 	}
 	slices.SortStableFunc(es, func(a, b *protocol.Envelope) int { return cmp.Compare(builtOn(room, a), builtOn(room, b)) })
 	for {
@@ -420,8 +426,28 @@ func (n *Node) takeRoom(team protocol.TeamID, p peer.ID, room protocol.Hash, raw
 			}
 		}
 		if es = later; !progress || len(es) == 0 {
+			n.noteUnjudged(room, p, len(es) > 0)
 			return nil
 		}
+	}
+}
+
+// noteUnjudged notes whether a peer gave something of a room that cannot be judged yet, for want of identity records: until it can be,
+// this node does not have all that the peer has.
+func (n *Node) noteUnjudged(room protocol.Hash, p peer.ID, some bool) {
+	if p == "" {
+		return
+	}
+	t := &n.rooms
+	t.mu.Lock()
+	if some {
+		t.unjudged[roomPeer{room, p}] = true
+	} else {
+		delete(t.unjudged, roomPeer{room, p})
+	}
+	t.mu.Unlock()
+	if some && n.engine != nil {
+		n.engine.PeerReady(p) // it may have these records
 	}
 }
 
@@ -444,8 +470,16 @@ func (n *Node) knownRoom(room protocol.Hash) (i trust.RoomInfo, ok bool) {
 
 // Compared implements roomsync.Backend.
 func (c circle) Compared(p peer.ID, room protocol.Hash) {
-	team, _ := c.n.peerState(p)
-	c.n.met(room, team)
+	n := c.n
+	n.rooms.mu.Lock()
+	some := n.rooms.unjudged[roomPeer{room, p}]
+	delete(n.rooms.unjudged, roomPeer{room, p}) // it is noted again if it is given again
+	n.rooms.mu.Unlock()
+	if some {
+		return
+	}
+	team, _ := n.peerState(p)
+	n.met(room, team)
 }
 
 // met notes that this node has all that a team has of a room.
@@ -544,7 +578,8 @@ func (n *Node) AddToRoom(ctx context.Context, env *protocol.Envelope) (RoomView,
 }
 
 // maySignVote keeps officers from voting while this node may lack a vote that they gave: after a backup was restored, the others
-// still have it, and a second one in its place would be proof against the team. So it has to have heard of a member since its start.
+// still have it, and a second one in its place would be proof against the team. So it has to have heard of two members since its start, or of half
+// of the others where they are fewer than four.
 func (n *Node) maySignVote(ctx context.Context, room protocol.Hash, t protocol.Type) error {
 	if t != protocol.TypeHold && t != protocol.TypeApprove && t != protocol.TypeAdopt && t != protocol.TypeMemberCard && t != protocol.TypeCharter {
 		return nil
@@ -556,17 +591,26 @@ func (n *Node) maySignVote(ctx context.Context, room protocol.Hash, t protocol.T
 	if why := n.signer.why(); why != "" {
 		return &RefusedError{Rule: "signing-stopped", Reason: why, Hint: "when the node has caught up, certify a new node key: entente node replace"}
 	}
-	heard := func() (ok bool) {
+	others := 0
+	for _, m := range i.Members {
+		if m.Team != n.team && m.Status == trust.StandingMember {
+			others++
+		}
+	}
+	heard := func() bool {
+		of := 0
 		n.askRooms(func(*trust.Rooms) {
 			for t, at := range n.rooms.met[room] {
-				ok = ok || t != n.team && !at.Before(n.startedAt)
+				if i.Standing(t) == trust.StandingMember && t != n.team && !at.Before(n.startedAt) {
+					of++
+				}
 			}
 		})
-		return ok
+		return of >= min(2, (others+1)/2)
 	}
 	if n.meet(ctx, room, heard) {
 		return nil
 	}
-	return &RefusedError{Rule: "not-fresh", Reason: "this node has heard of no other member of the room since its start: it might lack a vote that this team gave before",
+	return &RefusedError{Rule: "not-fresh", Reason: "this node has heard of too few members of the room since its start: it might lack a vote that this team gave before",
 		Hint: hints["not-fresh"]}
 }

@@ -155,11 +155,14 @@ func (s *Store) DeleteRoomRecords(room protocol.Hash, ids ...protocol.Hash) erro
 	return nil
 }
 
+// MaxRoomNote bounds a note about a room: it may name each member.
+const MaxRoomNote = 64 << 10
+
 // PutRoomNote keeps a short value about a room under a name, as [Store.PutNote]: what a person last saw of it. It is durable on
 // return, and goes with the room's key.
 func (s *Store) PutRoomNote(room protocol.Hash, name string, value []byte) error {
-	if room.IsZero() || len(value) > MaxNote {
-		return fmt.Errorf("a note of %d bytes about a room: want a room, and at most %d", len(value), MaxNote)
+	if room.IsZero() || len(value) > MaxRoomNote {
+		return fmt.Errorf("a note of %d bytes about a room: want a room, and at most %d", len(value), MaxRoomNote)
 	}
 	tag := roomTag(room)
 	return s.update(func(t *tx) error {

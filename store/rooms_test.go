@@ -224,7 +224,7 @@ func TestRoomNotes(t *testing.T) {
 	if len(keys.aud) != 0 {
 		t.Error("asking for a note made a key")
 	}
-	for _, v := range []string{"x", "", string(blobBytes(MaxNote))} {
+	for _, v := range []string{"x", "", string(blobBytes(MaxRoomNote))} {
 		if err := s.PutRoomNote(one, "a", []byte(v)); err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestRoomNotes(t *testing.T) {
 			t.Errorf("another note: got %v, want ErrNotFound", err)
 		}
 	}
-	if s.PutRoomNote(one, "a", blobBytes(MaxNote+1)) == nil || s.PutRoomNote(protocol.Hash{}, "a", nil) == nil {
+	if s.PutRoomNote(one, "a", blobBytes(MaxRoomNote+1)) == nil || s.PutRoomNote(protocol.Hash{}, "a", nil) == nil {
 		t.Error("too long, or of no room: got no error")
 	}
 	mustClean(t, s, nil)

@@ -54,7 +54,10 @@ func (rs *Rooms) MayAdd(e *protocol.Envelope, now time.Time) Decision {
 		_, dec := rs.DraftObjection(room, r.Subject, "", r.Withdrawn, now)
 		return dec
 	case *protocol.Hold:
-		_, dec := rs.DraftHold(room, r.Subject, "", now)
+		d, dec := rs.DraftHold(room, r.Subject, "", now)
+		if dec.Allowed && (r.Charter != d.Charter || r.Until-r.Issued > d.Until-d.Issued) {
+			return Decision{Rule: "hold-long", Reason: "the hold is under another charter, or longer than the charter lets one steward hold a member"}
+		}
 		return dec
 	case *protocol.Leave:
 		_, dec := rs.DraftLeave(room, "", nil, now)

@@ -92,23 +92,6 @@ func (e *epoch) names(k protocol.KID) bool {
 	return in
 }
 
-// DropEpochs forgets epochs that ended before the time, and returns their ids: the caller destroys their identities. What was
-// said in them can be judged no more.
-func (rs *Rooms) DropEpochs(room protocol.Hash, before time.Time) (ids []protocol.Hash) {
-	rm := rs.rooms[room]
-	if rm == nil {
-		return nil
-	}
-	for id, e := range rm.epochs {
-		if unixTime(e.Until).Before(before) {
-			ids = append(ids, id)
-			delete(rm.epochs, id)
-			rm.roll = nil
-		}
-	}
-	return ascending(ids)
-}
-
 // EpochInfo returns an epoch of a room.
 func (rs *Rooms) EpochInfo(room, id protocol.Hash) (*protocol.Epoch, bool) {
 	rm := rs.rooms[room]
@@ -399,7 +382,7 @@ func (rs *Rooms) MaySpeak(room protocol.Hash, l tlp.Label, synced map[protocol.T
 			continue
 		}
 		others++
-		if now.Sub(synced[m.Team]) <= time.Duration(v.FreshHours)*time.Hour {
+		if age := now.Sub(synced[m.Team]); age <= time.Duration(v.FreshHours)*time.Hour && age >= -protocol.MaxClockAhead {
 			fresh++
 		}
 	}

@@ -119,7 +119,7 @@ func (r *roomAt) setState(i *RoomInfo, v *roomVersion) {
 		i.State, i.Why = RoomClosed, fmt.Sprintf("its stewards closed it on %s", unixTime(v.Issued).Format(time.DateOnly))
 	case live < v.quorum:
 		i.State = RoomQuorumLost
-		i.Why = fmt.Sprintf("%d of the %d stewards needed for a decision were heard of lately (silent: %s): members go on as they are; "+
+		i.Why = fmt.Sprintf("only %d of the %d stewards needed for a decision can be counted on (not: %s, who are silent or out): members go on as they are; "+
 			"reach the others, or found the room anew, with one signature of each member", live, v.quorum, r.names(silent))
 	case live == v.quorum && len(silent) > 0:
 		i.Warnings = append(i.Warnings, fmt.Sprintf("one steward more that falls silent, and nothing can be decided (silent: %s): "+
@@ -143,7 +143,7 @@ func (r *roomAt) accused(v *roomVersion) string {
 func (r *roomAt) liveStewards(i *RoomInfo, v *roomVersion) (live int, silent []protocol.TeamID) {
 	for _, s := range v.Stewards {
 		last := unixTime(v.Issued)
-		if h := r.heard[s]; h.After(last) {
+		if h := r.heard[s]; h.After(last) && !h.After(r.now.Add(protocol.MaxClockAhead)) {
 			last = h
 		}
 		if out := i.Standing(s); out == StandingLeft || out == StandingRemoved || s != r.self && r.now.Sub(last) > StewardSilence {

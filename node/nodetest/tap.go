@@ -1,13 +1,17 @@
 package nodetest
 
 import (
+	"bytes"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/entente-network/entente/protocol"
 )
 
 // A tap records what goes over the streams of one team's hosts, as somebody would who reads every line and has broken its
@@ -99,3 +103,25 @@ func (s *tappedStream) Write(b []byte) (int, error) {
 	s.tap.note(s.said, b)
 	return s.Stream.Write(b)
 }
+
+// LastPushed returns the parcel that the team's node last pushed to somebody; nil if none.
+func (t *Team) LastPushed() []byte {
+	all := t.tap.pushed(false)
+	for i := len(all) - 1; i >= 0; i-- {
+		if env, err := protocol.DecodeEnvelope(all[i], protocol.MaxParcel); err == nil && env.Type == protocol.TypeParcel {
+			return all[i]
+		}
+	}
+	return nil
+}
+
+// Copies returns how often the bytes came over the lines of the team's node.
+func (t *Team) Copies(b []byte) (n int) {
+	for _, l := range t.tap.heard() {
+		n += bytes.Count(l, b)
+	}
+	return n
+}
+
+// Distance returns how long a packet takes from the team to the other one.
+func (t *Team) Distance(o *Team) time.Duration { return t.w.Latency(t.place, o.place) }
