@@ -289,13 +289,16 @@ func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.
 	if e.names(to) {
 		return ""
 	}
+	named, replaced := false, false
 	for k, n := range rs.book.teams[team].listed {
-		if e.names(k) {
-			if n.revoked != nil {
-				return "" // whoever named that one did not know of its successor
-			}
-			return "grant-excluded"
-		}
+		named = named || e.names(k)
+		replaced = replaced || e.names(k) && n.revoked != nil
+	}
+	switch {
+	case replaced: // whoever named that one did not know of its successors
+		return ""
+	case named:
+		return "grant-excluded"
 	}
 	under, came := r.came(team)
 	from := came

@@ -288,6 +288,17 @@ func TestStoryOfTheReplacedNode(t *testing.T) {
 		t.Errorf("%v %+v", ok, u)
 	}
 	refusedBy(t, la.MayGrant(c.room, second, old, c.now), "grant-node")
+
+	// Of two nodes one is replaced: its successor is given what both had.
+	_, _, more := trusttest.NewNode(t, "more")
+	mustAdd(t, la.book, b.NextManifest(func(m *protocol.Manifest) { m.Nodes = append(m.Nodes, more) }))
+	both := c.makeEpoch(a).ID()
+	third, _, after := trusttest.NewNode(t, "third")
+	mustAdd(t, la.book, b.NextManifest(func(m *protocol.Manifest) { m.Nodes = append(m.Nodes, after) }))
+	mustAdd(t, la.book, b.RevokeNode(next.Public().ID(), "worn out"))
+	for range 20 { // whatever the order of its nodes
+		allowed(t, la.MayGrant(c.room, both, third.Public().ID(), c.now))
+	}
 }
 
 // Who is out is asked to accept again when somebody vouches for it again, and accepts once.
