@@ -478,7 +478,9 @@ func (w *World) stays(l *Letter, t protocol.TeamID) bool {
 			last = at
 		}
 	}
-	return !last.IsZero() && c.seen[sighting{l.Author.ID, t}].Equal(last) && c.seen[sighting{l.Author.ID, l.Author.ID}].Equal(last)
+	of := sighting{l.Author.ID, t}
+	return !last.IsZero() && c.seen[of].Equal(last) && c.seen[sighting{l.Author.ID, l.Author.ID}].Equal(last) &&
+		(c.all || !c.since[of].After(l.Dated)) // who was out and came back is given what the charter gives newcomers
 }
 
 // partyOf returns the teams that the story ever named for a room.
@@ -487,4 +489,29 @@ func (w *World) partyOf(room protocol.Hash) (out []protocol.TeamID) {
 		out = append(out, t)
 	}
 	return out
+}
+
+// Alike says in what two members see a room differently, of those whose nodes are up; "" if in nothing.
+func (w *World) Alike(room protocol.Hash) string {
+	var first *Team
+	var want string
+	for _, t := range w.teams {
+		if t.Node == nil {
+			continue
+		}
+		v, err := t.Node.Room(room.String())
+		if err != nil || v.Mine != trust.StandingMember {
+			continue
+		}
+		got := fmt.Sprintf("%s, version %d, charter %s, cards %s, holds %s:", v.State, v.Version, v.CharterID.Short(), v.Cards.Short(), v.Holds.Short())
+		for _, o := range w.teams {
+			got += fmt.Sprintf(" %s %s", o.Name, v.Standing(o.ID))
+		}
+		if first == nil {
+			first, want = t, got
+		} else if got != want {
+			return fmt.Sprintf("%s sees %s; %s sees %s", first.Name, want, t.Name, got)
+		}
+	}
+	return ""
 }
