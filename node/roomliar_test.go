@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,5 +197,40 @@ func TestLiarWasRemoved(t *testing.T) {
 			m.Lacks(late)
 		}
 		c.pl.Arrives(first) // it was said in time, and the others have it
+	})
+}
+
+// One steward of four approves two charters in one round. That is a proof against it, which all members have; but it alone decides
+// nothing: the room goes on, and the others decide without it.
+func TestStewardVotesTwice(t *testing.T) {
+	nodetest.Run(t, 475, []string{"at", "de", "pl", "mallory", "fr"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de, pl, evil, fr := w.As("at"), w.As("de"), w.As("pl"), w.As("mallory"), w.As("fr")
+		room := w.FoundRoom(node.RoomTerms{}, []*nodetest.Team{at, de, pl, evil}, []*nodetest.Team{fr})
+		says(room, at, "all are here", de, pl, evil, fr)
+		w.Wait(30 * time.Second)
+		m := evil.Turns()
+		l := m.Lies()
+		m.Connects(at, de, pl, fr)
+		one := at.Amends(room, node.RoomTerms{Text: "one story"})
+		other := de.Amends(room, node.RoomTerms{Text: "another story"})
+		var votes []*protocol.Envelope
+		for _, c := range []protocol.Hash{one, other} {
+			votes = append(votes, l.Signs(&protocol.Approve{Room: room, Charter: c, Version: 2, Round: 1, Team: evil.ID, Root: evil.ID, Issued: uint64(time.Now().Unix())}))
+		}
+		l.Gives(room, votes[:1], at, pl)
+		w.Wait(10 * time.Second)
+		l.Gives(room, votes[1:], de, fr)
+		for _, m := range []*nodetest.Team{at, de, pl, fr} {
+			w.Until(m.Name+" has the proof", func() bool {
+				return slices.ContainsFunc(m.SeesIn(room).Cheats, func(c trust.Cheat) bool { return c.Team == evil.ID })
+			})
+			v := m.SeesRoom(room, trust.RoomOpen)
+			if !slices.ContainsFunc(v.Warnings, func(s string) bool { return strings.HasPrefix(s, "mallory voted twice") }) {
+				t.Errorf("%s is not told who voted twice: %q", m.Name, v.Warnings)
+			}
+		}
+		w.Decide(room, one, at, de, pl)
+		says(room, fr, "on we go", at, de, pl)
 	})
 }
