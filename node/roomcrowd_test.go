@@ -20,7 +20,7 @@ func TestRoomDelivery(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long: shorter stories drive the same code")
 	}
-	count, stewards := 10, 4
+	count, stewards := 8, 4
 	if os.Getenv("ENTENTE_THOROUGH") != "" {
 		count, stewards = 50, 7
 	}

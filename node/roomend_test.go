@@ -79,6 +79,9 @@ func TestStewardsEquivocate(t *testing.T) {
 // Half of the stewards vanish. After five weeks the room says that nothing can be decided in it any more, and what to do; members
 // go on as they are, or found it anew.
 func TestStewardsVanish(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 431, []string{"at", "de", "pl", "cz", "fr"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de, pl, cz, fr := w.As("at"), w.As("de"), w.As("pl"), w.As("cz"), w.As("fr")
@@ -159,6 +162,9 @@ func TestClosingARoom(t *testing.T) {
 
 // Nodes are stopped, or lose their power, between any two steps of a room. All that they knew they know afterwards.
 func TestRoomSurvivesCrashes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 433, []string{"at", "de", "pl", "cz"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de, pl, cz := w.As("at"), w.As("de"), w.As("pl"), w.As("cz")

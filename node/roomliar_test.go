@@ -88,6 +88,9 @@ func TestLiarForgesRecords(t *testing.T) {
 // Epochs that let others in, or of which mallory hands out something else than the identity: nobody seals to the first, nor holds the
 // second.
 func TestLiarMakesEpochs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	conspire(t, 471, func(c *conspiracy) {
 		v := c.at.SeesIn(c.room)
 		now := uint64(time.Now().Unix())
@@ -131,6 +134,9 @@ func TestLiarMakesEpochs(t *testing.T) {
 
 // Mallory never has the same as others say they have: they do not compare themselves for ever.
 func TestLiarIsRestless(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	conspire(t, 472, func(c *conspiracy) {
 		c.l.Restless(true)
 		before := c.l.Talks()
@@ -145,6 +151,9 @@ func TestLiarIsRestless(t *testing.T) {
 
 // Mallory asks others into a hundred rooms that make no sense: few are kept, and none if this team has no seat in it.
 func TestLiarInvites(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	conspire(t, 473, func(c *conspiracy) {
 		v := c.at.SeesIn(c.room)
 		for i := range 100 {

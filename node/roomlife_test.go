@@ -41,6 +41,9 @@ func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 // A team is admitted: two members speak for it, it accepts, three weeks pass in which members may object, and the stewards vote.
 // What was said before it joined it reads if the charter says so.
 func TestAdmission(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	for i, c := range []struct {
 		name    string
 		terms   node.RoomTerms
@@ -323,6 +326,9 @@ func TestLeavingARoom(t *testing.T) {
 
 // Memberships end unless the stewards renew them.
 func TestRenewalAndLapse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: shorter stories drive the same code")
+	}
 	nodetest.Run(t, 426, []string{"at", "de", "pl", "cz", "fr"}, func(w *nodetest.World) {
 		w.AllMeet()
 		at, de, pl, cz, fr := w.As("at"), w.As("de"), w.As("pl"), w.As("cz"), w.As("fr")
