@@ -317,16 +317,14 @@ func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.
 	return ""
 }
 
-// came returns under which version, by its place in the chain, a member came, and when the card was drafted that brought it in;
-// zero if it is one of the founders.
+// came returns under which version, by its place in the chain, a member came, and when the card was drafted that brought it in, or
+// the first of several; zero if it is one of the founders.
 func (r *roomAt) came(t protocol.TeamID) (under int, at uint64) {
 	joined := r.head().lines[t].tip().joined
 	for i, v := range slices.Backward(r.versions) {
-		if l := v.lines[t]; l != nil {
-			for _, c := range l.valid {
-				if c.admits() && c.Joined == joined && (at == 0 || c.Issued < at) {
-					under, at = i, c.Issued
-				}
+		for _, c := range v.cards { // those, too, that count only for others as yet
+			if c.Subject == t && c.admits() && c.Joined == joined && (at == 0 || c.Issued < at) {
+				under, at = i, c.Issued
 			}
 		}
 		if at != 0 {

@@ -39,12 +39,13 @@ type simTeam struct {
 	id      protocol.TeamID
 	ledger  *Rooms
 	traitor bool
-	away    time.Time // until when
-	side    int       // of a split network
-	robbed  time.Time // when it will notice; zero: nothing to notice
-	gen     int       // how often its node was replaced
-	views   []*team   // what a Book knows of it, by gen
-	known   []uint8   // the gen of each team that this one knows
+	away    time.Time     // until when
+	side    int           // of a split network
+	robbed  time.Time     // when it will notice; zero: nothing to notice
+	gen     int           // how often its node was replaced
+	views   []*team       // what a Book knows of it, by gen
+	known   []uint8       // the gen of each team that this one knows
+	skew    time.Duration // of its clock
 }
 
 // node returns the key of the node of the generation.
@@ -119,10 +120,13 @@ func (s *roomSim) chance(percent int) bool { return s.rng.IntN(100) < percent }
 
 func (s *roomSim) days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
+func (s *roomSim) clock(x *simTeam) time.Time { return s.now.Add(x.skew) }
+
 func newRoomSim(f fataler, seed uint64, size simSize) *roomSim {
 	s := &roomSim{fataler: f, seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), now: now, stolen: map[protocol.KID]bool{}, count: map[string]int{}}
 	for i := range size.teams {
-		s.teams = append(s.teams, &simTeam{n: i, id: roomTeam(i), known: make([]uint8, size.teams), traitor: i < size.rooms})
+		s.teams = append(s.teams, &simTeam{n: i, id: roomTeam(i), known: make([]uint8, size.teams), traitor: i < size.rooms,
+			skew: time.Duration(s.rng.IntN(480)-240) * time.Second})
 	}
 	for _, x := range s.teams {
 		b := NewBook(x.id)
@@ -186,6 +190,14 @@ func (s *roomSim) learn(x, of *simTeam, gen uint8) {
 	b.generation++
 }
 
+// block lets a team block another, or not any more. Of a blocked one, nothing that is sealed here is for.
+func (s *roomSim) block(x, other *simTeam, kind ActKind) {
+	b := x.ledger.book
+	t := *b.teams[other.id]
+	b.teams[other.id] = &t
+	b.Act(OwnAct{Team: other.id, Kind: kind, At: s.now})
+}
+
 // found founds a room of the teams and the traitor: some of them as stewards, some members, and some who may come later.
 func (s *roomSim) found(traitor *simTeam, others []*simTeam) {
 	r := &simRoom{roomWorld: &roomWorld{t: s, now: s.now, traitor: map[protocol.TeamID]bool{traitor.id: true}, blessed: map[protocol.TeamID]bool{}},
@@ -236,7 +248,7 @@ func (s *roomSim) accept(r *simRoom, i int) {
 	for n := range r.pool {
 		r.deliver(i, n)
 	}
-	if a, d := r.ledgers[i].DraftAccept(r.room, s.now); d.Allowed {
+	if a, d := r.ledgers[i].DraftAccept(r.room, s.clock(r.who[i])); d.Allowed {
 		r.put(a, r.teams[i])
 	}
 }
@@ -345,16 +357,16 @@ func (s *roomSim) grantAll(r *simRoom, c []int) {
 // grant lets an honest team give an identity to a node of another, if it may.
 func (s *roomSim) grant(r *simRoom, e *simEpoch, by int, kid protocol.KID, to int) bool {
 	rs := r.ledgers[by]
-	if !e.known[by] || !rs.MayGrant(r.room, e.id, kid, s.now).Allowed {
+	if !e.known[by] || !rs.MayGrant(r.room, e.id, kid, s.clock(r.who[by])).Allowed {
 		return false
 	}
-	info, _ := rs.Room(r.room, s.now)
+	info, _ := rs.Room(r.room, s.clock(r.who[by]))
 	m := info.Member(r.teams[to])
 	if m.Status != StandingMember || int(r.who[by].known[r.who[to].n]) > r.who[to].gen || kid != r.who[to].node(int(r.who[by].known[r.who[to].n])) {
 		s.Fatalf("a key is given to a node of a team that is %v (I-30)", m.Status)
 	}
 	h := holding{team: to, honest: true, beyond: !slices.Contains(e.Nodes, kid), history: info.Charter.History, from: info.Charter.HistoryFrom}
-	for _, v := range rs.at(r.room, s.now).versions { // the newest card that brought it in
+	for _, v := range rs.at(r.room, s.clock(r.who[by])).versions { // the newest card that brought it in
 		if l := v.lines[r.teams[to]]; l != nil {
 			for _, c := range l.path {
 				if c.admits() {
@@ -377,7 +389,7 @@ func (s *roomSim) hold(e *simEpoch, kid protocol.KID, h holding) {
 
 // makeEpoch lets a team make an epoch for all who may read, as far as it knows. edit is for traitors.
 func (s *roomSim) makeEpoch(r *simRoom, i int, edit func(*protocol.Epoch)) *simEpoch {
-	draft, d := r.ledgers[i].DraftEpoch(r.room, r.nodeOf(i), "age1pq1example", s.now)
+	draft, d := r.ledgers[i].DraftEpoch(r.room, r.nodeOf(i), "age1pq1example", s.clock(r.who[i]))
 	if !d.Allowed {
 		return nil
 	}
@@ -403,27 +415,27 @@ func (s *roomSim) makeEpoch(r *simRoom, i int, edit func(*protocol.Epoch)) *simE
 // speak lets a team say something, if its ledger lets it.
 func (s *roomSim) speak(r *simRoom, i int) *simMessage {
 	rs, node := r.ledgers[i], r.nodeOf(i)
-	if d := rs.MaySpeak(r.room, tlp.Amber, r.synced[i], s.now); !d.Allowed {
+	if d := rs.MaySpeak(r.room, tlp.Amber, r.synced[i], s.clock(r.who[i])); !d.Allowed {
 		s.count["silent: "+d.Rule]++
 		return nil
 	}
 	holds := func(id protocol.Hash) bool { _, has := r.byEpoch[id].holds[node]; return has }
-	u, ok := rs.UsableEpoch(r.room, s.now, holds)
+	u, ok := rs.UsableEpoch(r.room, s.clock(r.who[i]), holds)
 	if !ok {
 		if s.makeEpoch(r, i, nil) == nil {
 			return nil // its own node is not one that may read: it was just replaced
 		}
-		if u, ok = rs.UsableEpoch(r.room, s.now, holds); !ok {
+		if u, ok = rs.UsableEpoch(r.room, s.clock(r.who[i]), holds); !ok {
 			s.Fatalf("an epoch that was just made may not be used")
 		}
 	}
 	m := &simMessage{author: i, epoch: r.byEpoch[u.ID], at: s.now, readers: map[protocol.KID]bool{}, gens: slices.Clone(r.who[i].known)}
-	for _, n := range rs.Readers(r.room, s.now) {
+	for _, n := range rs.Readers(r.room, s.clock(r.who[i])) {
 		m.readers[n.Node] = true
 	}
-	info, _ := rs.Room(r.room, s.now)
+	info, _ := rs.Room(r.room, s.clock(r.who[i]))
 	for _, t := range r.teams {
-		m.where, m.stands = append(m.where, info.Standing(t)), append(m.stands, standOf(rs.at(r.room, s.now), t))
+		m.where, m.stands = append(m.where, info.Standing(t)), append(m.stands, standOf(rs.at(r.room, s.clock(r.who[i])), t))
 	}
 	s.count["messages"]++
 	return s.say(r, m)
@@ -467,7 +479,7 @@ func (s *roomSim) meet(r *simRoom, c []int) {
 	for range 1 + s.rng.IntN(3) {
 		for _, i := range stewards {
 			for range 4 { // each signature may change what may be signed next
-				ds := slices.DeleteFunc(r.ledgers[i].Drafts(r.room, s.now), func(d Draft) bool {
+				ds := slices.DeleteFunc(r.ledgers[i].Drafts(r.room, s.clock(r.who[i])), func(d Draft) bool {
 					return d.ID != about && d.Kind != "accept" && (d.Kind != "vote" || s.chance(50))
 				})
 				if len(ds) == 0 {
@@ -489,7 +501,7 @@ func (s *roomSim) apply(r *simRoom) {
 	from := len(r.pool)
 	vouched := 0
 	for _, i := range c {
-		if v, d := r.ledgers[i].DraftVouch(r.room, r.teams[to], "", s.now); d.Allowed && !r.who[i].traitor && vouched < 3 {
+		if v, d := r.ledgers[i].DraftVouch(r.room, r.teams[to], "", s.clock(r.who[i])); d.Allowed && !r.who[i].traitor && vouched < 3 {
 			r.put(v, r.teams[i])
 			vouched++
 		}
@@ -503,7 +515,7 @@ func (s *roomSim) apply(r *simRoom) {
 // decideOn lets a steward propose a card: somebody out, in again, or for longer.
 func (s *roomSim) decideOn(r *simRoom, i int) {
 	rs := r.ledgers[i]
-	info, _ := rs.Room(r.room, s.now)
+	info, _ := rs.Room(r.room, s.clock(r.who[i]))
 	if len(info.Members) == 0 {
 		return
 	}
@@ -522,7 +534,7 @@ func (s *roomSim) decideOn(r *simRoom, i int) {
 	if to != protocol.MemberFull {
 		cuts = s.cuts(r, i, r.place[m.Team])
 	}
-	if k, d := rs.DraftCard(r.room, m.Team, to, "", cuts, s.now); d.Allowed {
+	if k, d := rs.DraftCard(r.room, m.Team, to, "", cuts, s.clock(r.who[i])); d.Allowed {
 		if k.Status == protocol.MemberFull {
 			r.blessed[m.Team] = true
 		}
@@ -540,7 +552,7 @@ func (s *roomSim) renew(r *simRoom, c []int) {
 		if r.who[i].traitor {
 			continue
 		}
-		info, _ := r.ledgers[i].Room(r.room, s.now)
+		info, _ := r.ledgers[i].Room(r.room, s.clock(r.who[i]))
 		if !info.Steward {
 			continue
 		}
@@ -548,7 +560,7 @@ func (s *roomSim) renew(r *simRoom, c []int) {
 			if m.Status != StandingLapsed && (m.Status != StandingMember || m.Until.After(s.now.Add(s.days(6)))) {
 				continue
 			}
-			k, d := r.ledgers[i].DraftCard(r.room, m.Team, protocol.MemberFull, "", nil, s.now)
+			k, d := r.ledgers[i].DraftCard(r.room, m.Team, protocol.MemberFull, "", nil, s.clock(r.who[i]))
 			if !d.Allowed {
 				continue
 			}
@@ -559,7 +571,7 @@ func (s *roomSim) renew(r *simRoom, c []int) {
 					continue
 				}
 				r.deliver(j, len(r.pool)-1)
-				if r.ledgers[j].MayVoteCard(r.room, id, s.now).Allowed {
+				if r.ledgers[j].MayVoteCard(r.room, id, s.clock(r.who[j])).Allowed {
 					e, _ := r.ledgers[j].RoomEnvelope(r.room, id)
 					r.cosign(e, r.teams[j])
 				}
@@ -590,7 +602,7 @@ func (s *roomSim) cuts(r *simRoom, i, of int) []protocol.Head {
 func (s *roomSim) charter(r *simRoom, i int) {
 	rs := r.ledgers[i]
 	other := r.teams[s.rng.IntN(len(r.teams))]
-	c, d := rs.DraftCharter(r.room, s.now, func(c *protocol.Charter) {
+	c, d := rs.DraftCharter(r.room, s.clock(r.who[i]), func(c *protocol.Charter) {
 		c.Salt = [16]byte{byte(len(r.pool)), byte(len(r.pool) >> 8), byte(i)}
 		if n := len(c.Stewards); n > 3 && s.chance(20) {
 			c.Stewards = c.Stewards[:n-1]
@@ -602,7 +614,7 @@ func (s *roomSim) charter(r *simRoom, i int) {
 			c.History, c.HistoryFrom = protocol.HistoryAll, 0
 		}
 		if s.chance(20) {
-			for _, k := range rs.at(r.room, s.now).head().cards {
+			for _, k := range rs.at(r.room, s.clock(r.who[i])).head().cards {
 				if k.restricting && len(c.Voids) < 2 {
 					c.Voids = append(c.Voids, k.id)
 				}
@@ -658,32 +670,37 @@ func (s *roomSim) step() {
 	case p < 77:
 		s.charter(r, i)
 	case p < 80:
-		if h, d := rs.DraftHold(r.room, r.teams[s.rng.IntN(len(r.teams))], "", s.now); d.Allowed {
+		if h, d := rs.DraftHold(r.room, r.teams[s.rng.IntN(len(r.teams))], "", s.clock(r.who[i])); d.Allowed {
 			r.put(h, me)
 			s.count["holds"]++
 		}
 	case p < 81:
-		if o, d := rs.DraftObjection(r.room, r.teams[s.rng.IntN(len(r.teams))], "", s.chance(40), s.now); d.Allowed {
+		if o, d := rs.DraftObjection(r.room, r.teams[s.rng.IntN(len(r.teams))], "", s.chance(40), s.clock(r.who[i])); d.Allowed {
 			r.put(o, me)
 		}
 	case p < 82:
-		if l, d := rs.DraftLeave(r.room, "", s.cuts(r, i, i), s.now); d.Allowed && s.chance(50) {
+		if l, d := rs.DraftLeave(r.room, "", s.cuts(r, i, i), s.clock(r.who[i])); d.Allowed && s.chance(50) {
 			r.put(l, me)
 			s.count["leaves"]++
 		}
 	case p < 86:
-		if rs.NeedsRekey(r.room, s.now) != "" {
+		if rs.NeedsRekey(r.room, s.clock(r.who[i])) != "" {
 			s.makeEpoch(r, i, nil)
 		}
 	case p < 94:
 		s.cheat(r)
-	case p < 96:
+	case p < 95:
+		if other := r.who[s.rng.IntN(len(r.who))]; other != r.who[i] {
+			s.block(r.who[i], other, []ActKind{ActBlocked, ActUnblocked}[s.rng.IntN(2)])
+			s.count["blocks"]++
+		}
+	case p < 97:
 		if x := s.teams[s.rng.IntN(len(s.teams))]; !x.traitor && x.robbed.IsZero() && s.chance(50) {
 			s.stolen[x.node(x.gen)] = true
 			x.robbed = s.now.Add(s.days(s.rng.IntN(10)))
 			s.count["thefts"]++
 		}
-	case p < 98:
+	case p < 99:
 		r.who[i].away = s.now.Add(s.days(1 + s.rng.IntN(20)))
 		s.count["absences"]++
 	default:

@@ -32,8 +32,8 @@ func (s *roomSim) receive(r *simRoom, m *simMessage, i int) {
 // within what the stewards let stand.
 func (s *roomSim) judge(r *simRoom, m *simMessage, i int) (accepted bool) {
 	rs := r.ledgers[i]
-	d := rs.AcceptMessage(m.st, m.feed, m.seq, s.now)
-	at := rs.at(r.room, s.now)
+	d := rs.AcceptMessage(m.st, m.feed, m.seq, s.clock(r.who[i]))
+	at := rs.at(r.room, s.clock(r.who[i]))
 	author := at.roll.member(r.teams[m.author])
 	cut := slices.ContainsFunc(author.Cuts, func(h protocol.Head) bool { return h.Feed == m.feed && m.seq <= h.Seq })
 	charter := slices.ContainsFunc(at.versions, func(v *roomVersion) bool { return v.id == m.epoch.Charter })
@@ -77,11 +77,13 @@ func (m *simMessage) given(r *simRoom, kid protocol.KID, h holding) bool {
 	opens := h.beyond && (h.history == protocol.HistoryAll || h.came == 0 || h.history == protocol.HistoryDate && m.epoch.Created >= h.from)
 	switch m.where[h.team] {
 	case StandingMember:
-		return gen > int(m.gens[x.n]) // the successor of a node that it sealed to
+		if gen > int(m.gens[x.n]) {
+			return true // the successor of a node that it sealed to
+		}
 	case StandingNone, StandingProposed:
 		return opens
 	}
-	return opens && h.stand.after(m.stands[h.team]) // it was let in again
+	return opens && h.stand.after(m.stands[h.team]) // it was out, or blocked by the author, and came again
 }
 
 // oracle tries every key that anybody ever had on everything that was said (I-28 to I-30), and looks whether who should be able to
@@ -158,12 +160,19 @@ func (s *roomSim) heal() {
 	s.now = s.now.Add(s.days(1))
 	s.split = time.Time{}
 	for _, x := range s.teams {
-		x.away = time.Time{}
+		x.away, x.skew = time.Time{}, 0
 	}
 	s.replace(true)
 	for _, r := range s.rooms {
 		r.now = s.now
 		all := s.reach(r, 0)
+		for _, x := range r.who {
+			for _, other := range r.who {
+				if b := x.ledger.book.teams[other.id]; b.isBlocked() {
+					s.block(x, other, ActUnblocked)
+				}
+			}
+		}
 		r.deliverAll()
 		s.sync(r, all)
 		for range 3 {
@@ -293,8 +302,8 @@ func TestRoomsOverWeeks(t *testing.T) {
 				r.decide()
 			}
 			t.Logf("%v", s.count)
-			for _, what := range []string{"messages", "grants", "epochs", "cards", "charters", "holds", "leaves", "thefts", "forged", "judged", "absences"} {
-				if s.count[what] == 0 {
+			for _, what := range []string{"messages", "grants", "epochs", "cards", "charters", "holds", "leaves", "thefts", "forged", "judged", "absences", "blocks"} {
+				if s.count[what] == 0 && !testing.Short() {
 					t.Errorf("no %s in all these weeks", what)
 				}
 			}
