@@ -58,8 +58,8 @@ func (f *roomFacts) index() {
 type roomChain struct {
 	versions []*roomVersion // the first one first; none while it is being founded
 	unsigned []protocol.TeamID
-	bound    map[protocol.TeamID]bool // who accepted a version that counts, or founded the room, or founded it anew
-	rivals   []protocol.Hash          // of the last version: charters that both follow it; the room is frozen
+	bound    map[protocol.TeamID]uint64 // who accepted a version that counts, or founded the room, or founded it anew; and when first
+	rivals   []protocol.Hash            // of the last version: charters that both follow it; the room is frozen
 }
 
 func (c *roomChain) head() *roomVersion {
@@ -128,12 +128,17 @@ func (f *roomFacts) chain() *roomChain {
 	return c
 }
 
-// binds returns who bound itself to the room: as a founding steward, by its word on a version that counts, or on founding the
+// binds returns who bound itself to the room, and when: as a founding steward, by its word on a version that counts, or on founding the
 // room anew.
-func (f *roomFacts) binds(c *roomChain) map[protocol.TeamID]bool {
-	out := map[protocol.TeamID]bool{}
+func (f *roomFacts) binds(c *roomChain) map[protocol.TeamID]uint64 {
+	out := map[protocol.TeamID]uint64{}
+	bind := func(t protocol.TeamID, issued uint64) {
+		if old, ok := out[t]; !ok || issued < old {
+			out[t] = issued
+		}
+	}
 	for _, s := range c.versions[0].Stewards {
-		out[s] = true
+		bind(s, c.versions[0].Issued)
 	}
 	ids := map[protocol.Hash]bool{}
 	for _, v := range c.versions {
@@ -141,12 +146,12 @@ func (f *roomFacts) binds(c *roomChain) map[protocol.TeamID]bool {
 	}
 	for _, a := range f.accepts {
 		if a.depth >= 0 && ids[a.rec.Charter] {
-			out[a.rec.Team] = true
+			bind(a.rec.Team, a.rec.Issued)
 		}
 	}
 	for _, r := range f.refounds {
 		if r.depth >= 0 && r.rec.New == f.room && r.rec.Room == c.versions[0].Replaces {
-			out[r.rec.Team] = true
+			bind(r.rec.Team, r.rec.Issued)
 		}
 	}
 	return out

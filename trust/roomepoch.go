@@ -185,13 +185,13 @@ var testOnlyUsable func(e *protocol.Epoch, v *roomVersion, l *roll, now time.Tim
 
 // mayUse is the sender's rule. Besides those whom an epoch names, it may have been given by the charter (mayHave) to who was
 // admitted after it was made, or accepted the founding charter after. Whoever was given it may be out by now: so an epoch is left at
-// the next admission; and one from before anything was decided, while a founder does not read, as soon as something is.
+// the next admission; and one from before anything was decided also if a founder does not read that accepted after it was made.
 func mayUse(e *protocol.Epoch, v *roomVersion, l *roll, now time.Time) bool {
 	if testOnlyUsable != nil {
 		return testOnlyUsable(e, v, l, now)
 	}
 	return inTime(e, v, now) && forExactly(e, l) && e.Created >= l.admitted &&
-		(!l.founderOut || e.Cards != v.bare() || e.Cards == l.cards && e.Holds == l.held)
+		(e.Cards != v.bare() || e.Created >= l.founded)
 }
 
 // inTime reports whether the epoch is of the charter that counts, and lasts no longer than that permits.
@@ -247,7 +247,7 @@ func (rs *Rooms) DraftEpoch(room protocol.Hash, node protocol.KID, recipient str
 	e := &protocol.Epoch{Room: room, Charter: v.id, Team: rs.self(), Node: node, Recipient: recipient, Created: uint64(now.Unix()),
 		Until: uint64(now.Unix()) + v.EpochDays*86400}
 	e.Cards, e.Holds = r.roll.cards, r.roll.held
-	e.Created = max(e.Created, r.roll.admitted) // which a clock ahead of ours may have dated
+	e.Created = max(e.Created, r.roll.admitted, r.roll.founded) // which a clock ahead of ours may have dated
 	own := false
 	for _, n := range r.roll.readers {
 		if own = own || n == (Reader{rs.self(), node}); len(e.Nodes) == 0 || e.Nodes[len(e.Nodes)-1] != n.Node {
@@ -335,8 +335,8 @@ func (r *roomAt) came(t protocol.TeamID) (under int, at uint64) {
 }
 
 // madeBefore reports whether who made the epoch cannot have known the team as a member: it was made under an earlier charter than
-// the one under which the team came, or before its card was drafted; or, if the team is one of the founders, before anything was
-// decided. What can be told by the order of records is not left to clocks.
+// the one under which the team came, or before its card was drafted; or, if the team is one of the founders, before it accepted and
+// anything was decided. What can be told by the order of records is not left to clocks.
 func (r *roomAt) madeBefore(e *protocol.Epoch, t protocol.TeamID, under int, came uint64) bool {
 	made := slices.IndexFunc(r.versions, func(v *roomVersion) bool { return v.id == e.Charter })
 	switch {
@@ -345,7 +345,7 @@ func (r *roomAt) madeBefore(e *protocol.Epoch, t protocol.TeamID, under int, cam
 	case came != 0:
 		return made < under || made == under && e.Created < came && !r.ahead(came)
 	}
-	return made == 0 && !r.versions[0].IsSteward(t) && e.Cards == r.versions[0].bare() && e.Holds.IsZero()
+	return made == 0 && e.Created < r.bound[t] && !r.ahead(r.bound[t]) && e.Cards == r.versions[0].bare() && e.Holds.IsZero()
 }
 
 // CheckGrant verifies a grant for a node of mine against its epoch. The caller opens it, and checks that the identity is that

@@ -20,7 +20,7 @@ type roll struct {
 	nodes       map[protocol.KID]protocol.TeamID
 	cards, held protocol.Hash // digests
 	admitted    uint64        // when the newest card was drafted that brought somebody in under the present charter
-	founderOut  bool          // under the first charter: one of its members, and no steward, does not read
+	founded     uint64        // under the first charter: when the last of its members accepted that do not read
 	order       []protocol.KID
 	fit         []Usable // the one to use first
 }
@@ -94,10 +94,14 @@ func (rs *Rooms) callRoll(r *roomAt, epochs map[protocol.Hash]*epoch) *roll {
 	for _, n := range l.readers {
 		l.nodes[n.Node], reads[n.Team] = n.Team, true
 	}
-	if v.Version == 1 {
-		l.founderOut = slices.ContainsFunc(v.Members, func(s protocol.Seat) bool {
-			return !v.IsSteward(s.Team) && !reads[s.Team]
-		})
+	for _, f := range v.Members {
+		if at := r.bound[f.Team]; v.Version == 1 && !reads[f.Team] {
+			if !r.ahead(at) {
+				l.founded = max(l.founded, at)
+			} else {
+				l.begins(at)
+			}
+		}
 	}
 	l.order = turns(v, l)
 	l.fit = usable(r, l, epochs)

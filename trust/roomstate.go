@@ -225,7 +225,7 @@ func (r *roomAt) member(v *roomVersion, t protocol.TeamID, l *line) RoomMember {
 	case left != nil:
 		m.Cuts = left.Cuts
 		m.Status, m.Why = StandingLeft, fmt.Sprintf("it left on %s", unixTime(left.Issued).Format(time.DateOnly))
-	case !r.bound[t]:
+	case r.bound[t] == 0:
 		m.Status, m.Why = StandingProposed, "it has not accepted the charter yet"
 	case p.status == protocol.MemberSuspended:
 		m.Status, m.Why = StandingSuspended, "the stewards suspended it"+reason
