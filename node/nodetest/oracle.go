@@ -130,8 +130,8 @@ type oracle struct {
 	ids     map[string]seal.Identity
 	files   map[protocol.Hash][]byte // age files
 	keys    map[actor]map[string]bool
-	read    map[actor][][]byte // what each can open, or finds open
-	tried   map[string]map[protocol.Hash]bool
+	read    map[actor][][]byte                  // what each can open, or finds open
+	tried   map[string]map[protocol.Hash][]byte // what a key finds in a file; nil: nothing
 	lines   [][]byte
 	hoards  map[*Team]*hoard
 	reached map[protocol.Hash]map[actor]bool // which file who opened
@@ -149,7 +149,7 @@ func (w *World) judge() {
 		t.stop()
 	}
 	o := &oracle{w: w, ids: map[string]seal.Identity{}, files: map[protocol.Hash][]byte{}, keys: map[actor]map[string]bool{},
-		read: map[actor][][]byte{}, tried: map[string]map[protocol.Hash]bool{}, hoards: map[*Team]*hoard{}, reached: map[protocol.Hash]map[actor]bool{},
+		read: map[actor][][]byte{}, tried: map[string]map[protocol.Hash][]byte{}, hoards: map[*Team]*hoard{}, reached: map[protocol.Hash]map[actor]bool{},
 		plain: map[protocol.Hash][]byte{}}
 	for s, a := range w.keys {
 		o.learn(a, s)
@@ -267,20 +267,20 @@ func (o *oracle) size() (n int) {
 }
 
 func (o *oracle) try(a actor, secret string, h protocol.Hash, f []byte) {
-	name := fmt.Sprint(a, secret)
-	if o.tried[name] == nil {
-		o.tried[name] = map[protocol.Hash]bool{}
-	}
-	if o.tried[name][h] {
+	if o.reached[h][a] {
 		return
 	}
-	o.tried[name][h] = true
-	r, err := seal.Open(bytes.NewReader(f), o.ids[secret])
-	if err != nil {
-		return
+	if o.tried[secret] == nil {
+		o.tried[secret] = map[protocol.Hash][]byte{}
 	}
-	plain, err := io.ReadAll(r)
-	if err != nil && len(plain) == 0 {
+	plain, ok := o.tried[secret][h] // several have the key of an epoch
+	if !ok {
+		if r, err := seal.Open(bytes.NewReader(f), o.ids[secret]); err == nil {
+			plain, _ = io.ReadAll(r)
+		}
+		o.tried[secret][h] = plain
+	}
+	if len(plain) == 0 {
 		return
 	}
 	if o.reached[h] == nil {
