@@ -335,7 +335,8 @@ func (r *roomAt) proposals(v *roomVersion) []Proposal {
 		about = append(about, p)
 	}
 	for _, m := range r.roll.members {
-		if m.Status == StandingProposed && !drafted[m.Team] && v.lines[m.Team].status() == 0 {
+		back := (m.Status == StandingRemoved || m.Status == StandingLeft) && r.asked(m.Team)
+		if !drafted[m.Team] && (back || m.Status == StandingProposed && v.lines[m.Team].status() == 0) {
 			about = append(about, r.application(v, m.Team))
 		}
 	}

@@ -203,7 +203,7 @@ func TestRoomAttention(t *testing.T) {
 	}
 }
 
-// What waits is told with what it is about; who is out is not asked to accept again.
+// What waits is told with what it is about.
 func TestRoomWaiting(t *testing.T) {
 	n, home := newNode(t, false)
 	s := NewServer(n, home, slog.New(slog.DiscardHandler))
@@ -215,9 +215,5 @@ func TestRoomWaiting(t *testing.T) {
 	r := s.room(v)
 	if len(r.Waiting) != 2 || r.Waiting[0].About != "removal" || r.Waiting[0].Name != "CERT-C" || r.Waiting[0].Subject == nil || r.State != "founding" {
 		t.Errorf("got %+v in state %s", r.Waiting, r.State)
-	}
-	v.Mine = trust.StandingLeft
-	if r = s.room(v); len(r.Waiting) != 1 {
-		t.Errorf("of a team that left: got %+v", r.Waiting)
 	}
 }

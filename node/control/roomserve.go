@@ -216,10 +216,7 @@ func (s *Server) room(v node.RoomView) Room {
 		out.Proposals = append(out.Proposals, proposal(ns, p))
 	}
 	for _, d := range v.Waiting {
-		// Who is out could accept again, should somebody want it back: nobody waits for that.
-		if d.Kind != "accept" || v.Mine != trust.StandingLeft && v.Mine != trust.StandingRemoved {
-			out.Waiting = append(out.Waiting, waiting(&out, d))
-		}
+		out.Waiting = append(out.Waiting, waiting(&out, d))
 	}
 	for _, c := range v.Cheats {
 		out.Cheats = append(out.Cheats, RoomCheat{Team: ns.ref(c.Team), A: c.A, B: c.B})
