@@ -252,6 +252,14 @@ func hasSig(e *protocol.Envelope, k protocol.KID) bool {
 	return slices.ContainsFunc(e.Sigs, func(s protocol.Signature) bool { return s.KID == k })
 }
 
+// otherTerms reports whether a record accepts another charter that counts than a new one does: who is asked in while the terms change
+// accepts each of them.
+func (rm *room) otherTerms(n, old *roomRecord) bool {
+	a, ok := n.rec.(*protocol.Accept)
+	b, too := old.rec.(*protocol.Accept)
+	return ok && too && a.Charter != b.Charter && rm.counts[b.Charter]
+}
+
 // full reports whether there is no place for a record. My own team's has one, and so has what stewards signed together.
 func (rs *Rooms) full(rm *room, n *roomRecord) bool {
 	if _, mine := n.signers[rs.self()]; mine || rs.loading {
@@ -272,7 +280,7 @@ func (rs *Rooms) full(rm *room, n *roomRecord) bool {
 		if !lone {
 			continue
 		}
-		if t == who {
+		if t == who && !rm.otherTerms(n, o) {
 			share++
 		}
 		if rm.ranks[t] < voting {

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -660,5 +661,59 @@ func TestAdoptedIsNotApproved(t *testing.T) {
 	}
 	if _, rule := p.mayApprove(8, y, func(uint64, protocol.Hash) int { return 3 }, 3); rule != "" {
 		t.Errorf("got %q", rule)
+	}
+}
+
+// The terms change again and again while a team is asked in. It accepts each of them, and all members learn of it; but nobody keeps
+// more than a few of its words on one.
+func TestWhoIsAskedInAcceptsEachCharter(t *testing.T) {
+	w := newRoomWorld(t, 4, 0, 1, 0)
+	guest := len(w.teams) - 1
+	root, _ := w.ledgers[guest].rootOf(w.teams[guest])
+	for n := range 8 {
+		v, d := w.ledgers[0].DraftVouch(w.room, w.teams[guest], "", w.now)
+		if !d.Allowed {
+			t.Fatal(d.Reason)
+		}
+		w.put(v, w.teams[0])
+		w.deliverAll()
+		w.ledgers[1].Room(w.room, w.now)
+		a, d := w.ledgers[guest].DraftAccept(w.room, w.now)
+		if !d.Allowed {
+			t.Fatalf("version %d: %s", n+1, d.Reason)
+		}
+		w.put(a, w.teams[guest])
+		if r := w.deliver(1, len(w.pool)-1); r.Err != nil || !r.Added {
+			t.Fatalf("version %d: %v", n+1, r.Err)
+		}
+		w.deliverAll()
+		c, d := w.ledgers[0].DraftCharter(w.room, w.now, func(c *protocol.Charter) { c.Salt = [16]byte{byte(n)} })
+		if !d.Allowed {
+			t.Fatal(d.Reason)
+		}
+		w.put(c, w.teams[0])
+		for range 3 {
+			w.deliverAll()
+			for i := range 4 {
+				if ds := w.ledgers[i].Drafts(w.room, w.now); len(ds) > 0 && ds[0].Kind != "vote" {
+					w.sign(i, ds[0])
+				}
+			}
+		}
+		w.deliverAll()
+		if i, _ := w.ledgers[1].Room(w.room, w.now); i.Version != uint64(n+2) {
+			t.Fatalf("version %d", i.Version)
+		}
+	}
+	full := 0
+	head, _ := w.ledgers[1].Room(w.room, w.now)
+	for n := range 2 * sureShare {
+		w.put(&protocol.Accept{Room: w.room, Charter: head.CharterID, Team: w.teams[guest], Root: root, Issued: uint64(w.now.Unix() + int64(n))}, w.teams[guest])
+		if r := w.deliver(1, len(w.pool)-1); errors.Is(r.Err, ErrFull) {
+			full++
+		}
+	}
+	if full != sureShare {
+		t.Errorf("%d of %d words on one charter are refused", full, 2*sureShare)
 	}
 }
