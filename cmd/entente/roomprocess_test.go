@@ -238,7 +238,7 @@ func (g *gathering) brief(r *control.Room) string {
 		fmt.Fprintf(&b, " %s %s,", m.Name, m.Status)
 	}
 	for _, p := range r.Proposals {
-		fmt.Fprintf(&b, " %s of %s with %d votes (mine: %v, %s),", p.Kind, p.Name, p.Votes, p.Mine, p.Why)
+		fmt.Fprintf(&b, " %s of %s with %d votes (mine: %v, %s, missing: %q),", p.Kind, p.Name, p.Votes, p.Mine, p.Why, p.Missing)
 	}
 	fmt.Fprintf(&b, " %d wait", len(r.Waiting))
 	return b.String()
