@@ -44,7 +44,9 @@ func TestOracleNoticesInRooms(t *testing.T) {
 		w.Until("the acceptance is there", func() bool { return len(at.SeesProposal(room, "admission", fr).Missing) == 0 })
 		at.Admits(room, fr)
 		de.Votes(room, fr)
-		fr.SeesMember(room, fr, trust.StandingMember)
+		for _, m := range []*nodetest.Team{at, fr} {
+			m.SeesMember(room, fr, trust.StandingMember)
+		}
 	}
 	one, none := 1, 0
 	for i, c := range []struct {
