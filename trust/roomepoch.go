@@ -322,8 +322,10 @@ func (rs *Rooms) mayHave(r *roomAt, e *epoch, team protocol.TeamID, to protocol.
 func (r *roomAt) came(t protocol.TeamID) (under int, at uint64) {
 	joined := r.head().lines[t].tip().joined
 	for i, v := range slices.Backward(r.versions) {
-		for _, c := range v.cards { // those, too, that count only for others as yet
-			if c.Subject == t && c.admits() && c.Joined == joined && (at == 0 || c.Issued < at) {
+		l := v.lines[t]
+		for _, c := range v.cards { // those, too, that count only for others as yet, unless they are dated back
+			if c.Subject == t && c.admits() && c.Joined == joined && (at == 0 || c.Issued < at) &&
+				(slices.Contains(l.valid, c) || c.Issued >= joined+v.ObjectionDays*86400) {
 				under, at = i, c.Issued
 			}
 		}

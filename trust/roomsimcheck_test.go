@@ -144,11 +144,9 @@ func (s *roomSim) mayHold(r *simRoom, m *simMessage, i int) bool {
 	}
 	came := uint64(0)
 	for _, old := range at.versions {
-		if l := old.lines[x.id]; l != nil {
-			for _, c := range l.path {
-				if c.admits() && c.Joined == v.lines[x.id].tip().joined && (came == 0 || c.Issued < came) && old.id == m.epoch.Charter {
-					came = c.Issued
-				}
+		for _, c := range old.cards { // also one that did not get its votes: it might have for others
+			if c.Subject == x.id && c.admits() && c.Joined == v.lines[x.id].tip().joined && (came == 0 || c.Issued < came) && old.id == m.epoch.Charter {
+				came = c.Issued
 			}
 		}
 	}
