@@ -403,3 +403,29 @@ func TestCharterChange(t *testing.T) {
 		}
 	})
 }
+
+// Whoever gave the last vote for a newcomer speaks to it at once, and does not wait for anybody to make a new key.
+func TestFirstWordsToANewcomer(t *testing.T) {
+	nodetest.Run(t, 428, []string{"at", "de", "pl", "cz", "fr", "es"}, func(w *nodetest.World) {
+		w.AllMeet()
+		at, de, pl := w.As("at"), w.As("de"), w.As("pl")
+		stewards := []*nodetest.Team{at, de, pl}
+		one, none := 1, 0
+		room := w.FoundRoom(node.RoomTerms{Sponsors: &one, ObjectionDays: &none}, stewards, nil)
+		says(room, at, "all are here", de, pl)
+		for i, name := range []string{"cz", "fr", "es"} {
+			last, others := stewards[i], []*nodetest.Team{stewards[(i+1)%3], stewards[(i+2)%3]}
+			n := w.As(name)
+			last.Vouches(room, n)
+			n.Accepts(room)
+			w.Until("the acceptance is there", func() bool { return len(others[0].SeesProposal(room, "admission", n).Missing) == 0 })
+			others[0].Admits(room, n)
+			others[1].Votes(room, n)
+			w.Until("two have voted", func() bool { return len(last.SeesProposal(room, "admission", n).Votes) == 2 })
+			last.Votes(room, n)
+			id := last.SendsTo(nodetest.InRoom(room), tlp.Amber, "welcome, "+name)
+			n.SeesMember(room, n, trust.StandingMember)
+			n.Reads(id, "welcome, "+name)
+		}
+	})
+}
