@@ -657,7 +657,7 @@ func (s *roomSim) step() {
 				break
 			}
 			i = 1 + s.rng.IntN(len(r.who)-1)
-			rs, me = r.ledgers[i], r.teams[i]
+			rs = r.ledgers[i]
 		}
 	case p < 59:
 		s.meet(r, s.reach(r, i))
