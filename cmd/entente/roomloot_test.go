@@ -159,6 +159,18 @@ func (g *gathering) why(home string, x saying) string {
 		g.t.Fatal(err)
 	}
 	fmt.Fprintf(&b, ", held: %v, sealed to epoch %s, whose identity is held: %v", held, p.Epoch.Short(), r.HasEpoch(p.Epoch))
+	closed := false
+	if err := s.Closed(p.Epoch, func(raw []byte) bool {
+		env, err := protocol.DecodeEnvelope(raw, protocol.MaxParcel)
+		if err == nil {
+			q, err := protocol.Decode[protocol.Parcel](env)
+			closed = closed || err == nil && q.Feed == p.Feed && q.Seq == p.Seq
+		}
+		return true
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	fmt.Fprintf(&b, ", closed: %v", closed)
 	mine := heap{map[protocol.Hash]*protocol.Parcel{}, map[protocol.Hash]*protocol.Epoch{}}
 	g.records(s, &mine)
 	fmt.Fprintf(&b, ", whose record is held: %v", mine.epochs[p.Epoch] != nil)

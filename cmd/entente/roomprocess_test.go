@@ -127,6 +127,7 @@ type saying struct {
 	word          string // in it, in each line, and in nothing else
 	sum           [32]byte
 	knew, unaware bool
+	with          map[string]bool // teams that its author saw as members before and after
 }
 
 // gather makes teams which know and verified each other, and founds a room of them. Walls may be built around all of them.
@@ -311,18 +312,25 @@ func (g *gathering) say(home string, size int, other string) (saying, error) {
 		return saying{}, err
 	}
 	defer c.Close()
-	out := func() (bool, error) {
+	in := func() (map[string]bool, error) {
 		r, err := c.Room(ctx, g.room.String())
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		s := g.standing(r, other)
-		return other != "" && s != "member", nil
+		in := map[string]bool{}
+		for _, h := range g.homes {
+			if g.standing(r, h) == "member" {
+				in[h] = true
+			}
+		}
+		return in, nil
 	}
 	x := saying{from: home, word: fmt.Sprintf("thimblerig%016x", rand.Uint64())}
-	if x.knew, err = out(); err != nil {
+	before, err := in()
+	if err != nil {
 		return x, err
 	}
+	x.knew = other != "" && !before[other]
 	text := notice(x.word, size)
 	x.sum = sha256.Sum256(text)
 	sent, err := c.Send(ctx, control.Draft{To: "room:" + g.room.String()}, bytes.NewReader(text))
@@ -334,10 +342,16 @@ func (g *gathering) say(home string, size int, other string) (saying, error) {
 	g.said = append(g.said, x)
 	at := len(g.said) - 1
 	g.mu.Unlock()
-	if after, err := out(); err == nil && !after {
+	if after, err := in(); err == nil {
+		x.with = map[string]bool{}
+		for h := range after {
+			if before[h] {
+				x.with[h] = true
+			}
+		}
+		x.unaware = after[other]
 		g.mu.Lock()
-		g.said[at].unaware = true
-		x = g.said[at]
+		g.said[at] = x
 		g.mu.Unlock()
 	}
 	return x, nil
@@ -383,6 +397,7 @@ func (g *gathering) hear(xs []saying, homes ...string) {
 // arrives waits until a team has what was said. If it does not come, it ends the test with what hinders it.
 func (g *gathering) arrives(home string, x saying) bool {
 	g.t.Helper()
+	last := ""
 	for end := time.Now().Add(g.patience()); time.Now().Before(end); time.Sleep(25 * time.Millisecond) {
 		c, err := control.Dial(g.path(home))
 		if err != nil {
@@ -393,9 +408,12 @@ func (g *gathering) arrives(home string, x saying) bool {
 		if err == nil && m.Complete {
 			return true
 		}
+		if last = fmt.Sprint(err); err == nil {
+			last = fmt.Sprintf("%d of %d bytes are there", m.Arrived, m.Size)
+		}
 	}
 	g.stopAll()
-	g.t.Fatalf("%s never has what %s said: %s", home, x.from, g.why(home, x))
+	g.t.Fatalf("%s never has what %s said: %s; %s", home, x.from, last, g.why(home, x))
 	return false
 }
 
