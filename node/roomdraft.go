@@ -485,7 +485,7 @@ func (n *Node) roomView(i trust.RoomInfo) RoomView {
 			v.Epoch, v.EpochEnds = u.ID, time.Unix(int64(u.Until), 0)
 		}
 		if d := rs.MaySpeak(i.ID, openest, n.rooms.met[i.ID], now); !d.Allowed {
-			v.Silent = d.Reason
+			v.Mute = d.Reason
 		}
 	})
 	v.Readers = n.roomReaders(i.ID)

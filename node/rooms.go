@@ -74,6 +74,6 @@ type RoomView struct {
 	Waiting   []trust.Draft              // what waits for an officer of this team
 	Epoch     protocol.Hash              // to which this node would seal now; zero: to one that it makes first
 	EpochEnds time.Time
-	Silent    string    // why this node may not speak in it now, in words; empty: it may
+	Mute      string    // why this node may not speak in it now, in words; empty: it may
 	Forgets   time.Time // when this node destroys its keys of a room that is over here; zero: it is not over
 }

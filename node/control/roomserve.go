@@ -198,7 +198,7 @@ func (s *Server) room(v node.RoomView) Room {
 		ID: v.ID, Name: v.Name, State: stateOf(v.State), Why: v.Why, Charter: present(v.CharterID), Version: v.Version, Epoch: present(v.Epoch),
 		EpochEnds: whenPtr(v.EpochEnds), Members: []RoomMember{}, Proposals: []RoomProposal{}, Own: v.Mine.String(), Steward: v.Steward,
 		Quorum: v.Quorum, Warnings: v.Warnings, Readers: []RoomReader{}, Joined: ns.refs(v.Joined), Gone: ns.refs(v.Gone),
-		Looked: whenPtr(v.Looked), Silent: v.Silent, Rivals: v.Rivals, Next: v.Next, Forgets: whenPtr(v.Forgets), Teams: ns.all(),
+		Looked: whenPtr(v.Looked), Silent: v.Mute, Rivals: v.Rivals, Next: v.Next, Forgets: whenPtr(v.Forgets), Teams: ns.all(),
 	}
 	for _, m := range v.Members {
 		out.Members = append(out.Members, RoomMember{TeamRef: ns.ref(m.Team), Status: m.Status.String(), Steward: slices.Contains(v.Stewards, m.Team),
