@@ -29,10 +29,18 @@ const roomEvery = 10 * time.Second
 func (n *Node) roomLoop(ctx context.Context) {
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
+	changed := false
 	for {
 		select {
 		case <-n.rooms.work:
+			changed = true
 		case <-tick.C:
+			if changed { // who was out when the key to its words came may be in again
+				changed = false
+				if err := n.openAllClosed(ctx); err != nil && ctx.Err() == nil {
+					n.log.Warn("opening what waited in rooms", "err", err)
+				}
+			}
 		case <-ctx.Done():
 			return
 		}
