@@ -151,7 +151,7 @@ func (l *Liar) Rooms(p peer.ID) (out []roomsync.Room) {
 		r := roomsync.Room{ID: id, Digest: roomsync.Digest(l.records(id))}
 		if l.restless > 0 {
 			l.restless++
-			r.Digest = protocol.Sum("another", r.Digest[:], []byte{byte(l.restless), byte(l.restless >> 8)})
+			r.Digest = protocol.Sum("entente/test/liar", r.Digest[:], []byte{byte(l.restless), byte(l.restless >> 8)})
 		}
 		out = append(out, r)
 	}
